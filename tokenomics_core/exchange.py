@@ -1,0 +1,150 @@
+"""Exchange: one client request and all that becomes known of it.
+
+Every step of the pipeline reads and fills it; nothing else is handed from step to step. It is plain data:
+an exchange can be built in a test without a proxy. A WebSocket connection is one exchange for its upgrade
+and one more for each response that is asked for in its frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenomics_core.dialects.base import Answer, Dialect
+    from tokenomics_core.json_body import JsonBody
+    from tokenomics_core.policy import CompiledPolicy, ResolvedPolicy
+    from tokenomics_core.providers import Provider, Target
+    from tokenomics_core.refusal import Refusal
+    from tokenomics_core.tokens import TokenRecord
+
+
+class Ingress(Enum):
+    """The way by which a request came in."""
+
+    BASE_URL = "base_url"
+    """Sent to the proxy as if it were the provider."""
+
+    TUNNEL = "tunnel"
+    """Sent to the provider's host through CONNECT, and intercepted."""
+
+    FORWARD = "forward"
+    """Sent to a plain HTTP provider with an absolute-form request line."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One way to send the request upstream. The key itself is read in the last step and never stored here.
+
+    number: 0 for the first try of the first model.
+    model: the model this attempt asks for.
+    delay: seconds waited before it.
+    """
+
+    number: int
+    model: str
+    provider: Provider | None
+    provider_name: str
+    policy: ResolvedPolicy
+    target: Target
+    key_env: str
+    timeout: float
+
+
+@dataclass(slots=True)
+class Failure:
+    """An attempt that did not give the answer: a status that is retried, or an error (status 0)."""
+
+    attempt: Attempt
+    status: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Exchange:
+    """id: ``req_`` and 32 hex characters; it goes upstream as X-Client-Request-Id and names the row."""
+
+    id: str
+    started: datetime
+    clock: float
+    """Seconds of a monotonic clock at the start."""
+
+    ingress: Ingress
+    method: str
+    path: str
+    """Path without the query."""
+
+    query: str
+    """Query without the question mark and without any wrapper token."""
+
+    dialect: Dialect
+    host: str = ""
+    """The provider's host that the client aimed at (TUNNEL and FORWARD); the empty string for BASE_URL."""
+
+    remote_addr: str = ""
+    user_agent: str = ""
+    agent: dict[str, str] = field(default_factory=dict)
+    """What the agent says of itself (X-OpenClaw-* headers), by metadata key."""
+
+    # identity
+    token: TokenRecord | None = None
+    policy: CompiledPolicy | None = None
+    client_credentials: bool = False
+    """The agent keeps its own login: its own credential goes upstream, the wrapper token only governs."""
+
+    # routing
+    body: JsonBody | None = None
+    model: str = ""
+    stream: bool = False
+    hide_usage: bool = False
+    upload: bool = False
+    """The body streams through and is not looked into (files, audio)."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    retry_on: frozenset[int] = frozenset()
+    """Statuses after which the next attempt is made."""
+
+    cleared: bool = False
+    """Set by the last step before the engine; without it nothing is sent."""
+
+    # engine
+    current: int = 0
+    """Index of the attempt that was sent last."""
+
+    sent: bool = False
+    """An attempt was given to the network at least once."""
+
+    failures: list[Failure] = field(default_factory=list)
+
+    stop: bool = False
+    """Set while an answer streams: the engine ends it after the bytes just given, and closes the upstream."""
+
+    # metering
+    metered: bool = False
+    """Set once the answer's head was judged; without it nothing of the answer reaches the client."""
+
+    answer: Answer | None = None
+    upstream_status: int = 0
+    upstream_headers: dict[str, str] = field(default_factory=dict)
+    """Those of the provider's answer that ledger and logs name, by lower-case name."""
+
+    request_bytes: int = 0
+    response_bytes: int = 0
+
+    # outcome
+    status: int = 0
+    refusal: Refusal | None = None
+    error: str = ""
+    recorded: bool = False
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that was sent last."""
+        return self.attempts[self.current] if self.attempts else None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The agent's words overlaid by the policy's tags, which win."""
+        return {**self.agent, **(self.policy.policy.metadata if self.policy else {})}
