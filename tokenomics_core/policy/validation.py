@@ -1,0 +1,156 @@
+"""Whether a policy makes sense: everything that is refused when a policy is written.
+
+Messages keep the wording of rickcrawford/tokenomics, which scripts and people know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from tokenomics_core.duration import parse_duration
+from tokenomics_core.policy.document import PolicyError, quoted, step
+from tokenomics_core.policy.regex import compile_pattern
+from tokenomics_core.policy.schema import Policy, ProviderPolicy, RateLimit, Rule
+
+PII_TYPES = (
+    "ssn",
+    "credit_card",
+    "email",
+    "phone",
+    "ip_address",
+    "aws_key",
+    "api_key",
+    "jwt",
+    "private_key",
+    "connection_string",
+    "github_token",
+)
+
+_ACTIONS = ("fail", "warn", "log", "mask")
+_SCOPES = ("input", "output", "both")
+_TYPES = ("regex", "keyword", "pii", "jailbreak")
+
+# Each retry is planned for before the first is made.
+MOST_RETRIES = 100
+
+
+def validate(policy: Policy) -> None:
+    """Raises PolicyError for the first thing that is wrong: the global part first, then each provider."""
+    own_key = policy.credentials != "client"
+    if own_key and not policy.base_key_env and not policy.providers:
+        raise PolicyError("base_key_env is required (or at least one provider)", "$.base_key_env")
+    _one_of("credentials", policy.credentials, ("wrapper", "client"), "$")
+    _one_of("unknown_paths", policy.unknown_paths, ("allow", "deny"), "$")
+    _check_model_regex(policy.model_regex, "", "$")
+    for index, rule in enumerate(policy.rules):
+        _check_rule(rule, f"global rule {index}: ", f"$.rules[{index}]")
+    if policy.rate_limit is not None:
+        _check_windows(policy.rate_limit)
+    if policy.retry is not None and policy.retry.max_retries > MOST_RETRIES:
+        raise PolicyError(
+            f"invalid max_retries {policy.retry.max_retries}; must be at most {MOST_RETRIES}",
+            "$.retry.max_retries",
+        )
+    names: set[str] = set()
+    for name, entries in policy.providers.items():
+        _check_name(name, names)
+        for index, entry in enumerate(entries):
+            path = step(step("$.providers", name), index)
+            _check_entry(entry, own_key, f"provider {quoted(name)} policy {index}: ", path)
+
+
+def _check_name(name: str, seen: set[str]) -> None:
+    path = step("$.providers", name)
+    if not name:
+        raise PolicyError("a provider in providers has no name", path)
+    if name.casefold() in seen:
+        raise PolicyError(
+            f"provider {quoted(name)} stands twice in providers; upper and lower case make no difference",
+            path,
+        )
+    seen.add(name.casefold())
+
+
+def _check_entry(entry: ProviderPolicy, own_key: bool, prefix: str, path: str) -> None:
+    if own_key and not entry.base_key_env:
+        raise PolicyError(f"{prefix}base_key_env is required", f"{path}.base_key_env")
+    _check_model_regex(entry.model_regex, prefix, path)
+    for index, rule in enumerate(entry.rules):
+        _check_rule(rule, f"{prefix}rule {index}: ", f"{path}.rules[{index}]")
+
+
+def _check_model_regex(pattern: str, prefix: str, path: str) -> None:
+    try:
+        compile_pattern(pattern)
+    except ValueError as error:
+        raise PolicyError(
+            f"{prefix}invalid model_regex {quoted(pattern)}: {error}", f"{path}.model_regex"
+        ) from None
+
+
+def _check_rule(rule: Rule, prefix: str, path: str) -> None:
+    """Action, scope, type, then what the type needs, in this order."""
+
+    def refuse(field: str, message: str) -> NoReturn:
+        raise PolicyError(prefix + message, step(path, field))
+
+    for field, value, allowed in (
+        ("action", rule.action, _ACTIONS),
+        ("scope", rule.scope, _SCOPES),
+        ("type", rule.type, _TYPES),
+    ):
+        if value not in allowed:
+            refuse(field, f"invalid rule {field} {quoted(value)}; must be {_listed(allowed)}")
+    if rule.type == "regex":
+        if not rule.pattern:
+            refuse("pattern", "regex rule requires a pattern")
+        try:
+            compile_pattern(rule.pattern)
+        except ValueError as error:
+            refuse("pattern", f"invalid rule regex {quoted(rule.pattern)}: {error}")
+    elif rule.type == "keyword":
+        if not rule.keywords:
+            refuse("keywords", "keyword rule requires at least one keyword")
+        if not all(keyword.strip() for keyword in rule.keywords):
+            refuse("keywords", "keyword rule has an empty keyword, which would match everywhere")
+    elif rule.type == "pii":
+        if not rule.detect:
+            refuse(
+                "detect",
+                f"pii rule requires at least one detect type ({', '.join(PII_TYPES[:7])})",
+            )
+        for name in rule.detect:
+            if name.lower() not in PII_TYPES:
+                refuse("detect", f"unknown PII type {quoted(name)}; available: {', '.join(PII_TYPES)}")
+    elif rule.pattern or rule.keywords or rule.detect:
+        refuse("type", "jailbreak rule should not have pattern, keywords, or detect fields")
+
+
+def _check_windows(rate_limit: RateLimit) -> None:
+    for index, rule in enumerate(rate_limit.rules):
+        prefix, path = f"rate_limit rule {index}: ", f"$.rate_limit.rules[{index}].window"
+        if not rule.window:
+            continue
+        try:
+            seconds = parse_duration(rule.window)
+        except ValueError:
+            raise PolicyError(
+                f"{prefix}invalid window {quoted(rule.window)}; must be a duration such as 60s, 1h30m or 24h "
+                "(units ns, us, ms, s, m, h; a day is 24h)",
+                path,
+            ) from None
+        if seconds <= 0:
+            raise PolicyError(f"{prefix}invalid window {quoted(rule.window)}; must be longer than zero", path)
+
+
+def _one_of(field: str, value: str, allowed: Sequence[str], path: str) -> None:
+    if value not in allowed:
+        raise PolicyError(f"invalid {field} {quoted(value)}; must be {_listed(allowed)}", step(path, field))
+
+
+def _listed(words: Sequence[str]) -> str:
+    """``a or b``; ``a, b, or c``."""
+    if len(words) == 2:
+        return f"{words[0]} or {words[1]}"
+    return f"{', '.join(words[:-1])}, or {words[-1]}"
