@@ -1,0 +1,62 @@
+"""tokenomics-cli: the list of its commands, each loaded when it is used."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+
+from tokenomics_cli.command import ConfigFlag, DbFlag, DirFlag, Group, Invocation, new_app
+from tokenomics_cli.errors import guarded
+
+PROGRAM = "tokenomics-cli"
+
+
+class Command(NamedTuple):
+    """module: the one that holds the command's `app`. summary: its line in the list of commands."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "serve": Command("tokenomics_cli.serve", "Run the gateway in the foreground."),
+    "token": Command("tokenomics_cli.token", "Create, inspect, change and delete wrapper tokens."),
+    "version": Command("tokenomics_cli.version", "Print the version and what it runs on."),
+}
+
+
+class Commands(Group):
+    """A group that imports a command's module when that command is called, and not to list it."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        loaded = typer.main.get_command(import_module(entry.module).app)
+        loaded.name = cmd_name
+        return loaded
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+
+
+app = new_app("Tokenomics: a gateway between agents and LLM providers.", Commands)
+
+
+@app.callback()
+def root(ctx: typer.Context, config: ConfigFlag = None, db: DbFlag = None, dir: DirFlag = None) -> None:
+    """Tokenomics: a gateway between agents and LLM providers."""
+    ctx.obj = Invocation(config=config, db=db, dir=dir)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and gives the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: app(words, prog_name=PROGRAM, standalone_mode=False))

@@ -1,0 +1,149 @@
+"""`tokenomics-cli serve`: the gateway in the foreground, on a Master with only the addons that it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenomics_cli.command import Invocation, command, new_app
+from tokenomics_cli.errors import CommandError
+from tokenomics_core.config import Config
+
+log = logging.getLogger("tokenomics")
+
+
+app = new_app("Run the gateway in the foreground.")
+
+
+@command(app, "serve")
+def serve(invocation: Invocation) -> int:
+    """Run the gateway in the foreground until SIGINT or SIGTERM."""
+    config = invocation.config
+    if not (config.server.http_port or config.server.https_port):
+        raise CommandError("no listener; set server.http_port or server.https_port")
+    _refuse_a_second(config)
+    _log_to_stderr(config)
+    first = not (config.dir / "keys").exists()
+    return asyncio.run(_run(config, os.environ, Path.cwd(), Path.home(), first))
+
+
+async def _run(config: Config, environ: Mapping[str, str], cwd: Path, home: Path, first: bool) -> int:
+    from mitmproxy import options
+    from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig
+    from mitmproxy.master import Master
+
+    from addons.engine import Dispatch
+    from addons.lifecycle import listeners
+    from addons.services import start_services
+    from addons.tokenomics import pipeline
+
+    services = start_services(config, environ, cwd, home)
+    master = Master(options.Options())
+    master.addons = Dispatch(master)
+    master.addons.add(
+        core.Core(),
+        disable_h2c.DisableH2C(),
+        proxyserver.Proxyserver(),
+        next_layer.NextLayer(),
+        tlsconfig.TlsConfig(),
+        *pipeline(services),
+        _Ready(config, first),
+        errorcheck.ErrorCheck(),
+    )
+    master.options.update(mode=listeners(services))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, master.shutdown)
+    try:
+        await master.run()
+    except SystemExit:
+        # errorcheck has seen an error while starting; the log has said which.
+        return 1
+    return 0
+
+
+class _Ready:
+    """Says once, when the listeners are open, what a person needs next."""
+
+    def __init__(self, config: Config, first: bool) -> None:
+        self.config = config
+        self.first = first
+
+    def running(self) -> None:
+        # Flows are full of cycles: the collector would look through all that was loaded at start, often.
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+        config = self.config
+        base = base_url(config)
+        ca = config.server.tls.cert_dir / "ca.crt"
+        lines = [
+            f"Tokenomics is ready on {base}",
+            "",
+            f"  Base URL     {base}/v1   (OPENAI_BASE_URL; without /v1 for ANTHROPIC_BASE_URL)",
+            f"  HTTPS_PROXY  {base}",
+            f"  CA file      {ca}",
+            f"  Data         {config.dir}",
+            "",
+            "A token for an agent, with the real key in OPENAI_API_KEY of this process:",
+            f'  {_program()} token create --policy \'{{"base_key_env": "OPENAI_API_KEY"}}\'',
+            "",
+        ]
+        if self.first:
+            lines.insert(1, "First start: keys and a certificate authority were made in the data directory.")
+        print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _program() -> str:
+    """How this program was called, where a person can call it the same way."""
+    return sys.argv[0] if sys.argv[0].endswith("tokenomics-cli") else "tokenomics-cli"
+
+
+def base_url(config: Config) -> str:
+    """The URL by which this machine reaches the gateway."""
+    host = config.server.host
+    if host in ("0.0.0.0", "::", "127.0.0.1", ""):
+        host = "localhost"
+    if config.server.http_port:
+        return f"http://{host}:{config.server.http_port}"
+    return f"https://{host}:{config.server.https_port}"
+
+
+def _refuse_a_second(config: Config) -> None:
+    """A second gateway on the same port would only fail later, with worse words."""
+    url = base_url(config)
+    trusting = ssl._create_unverified_context() if url.startswith("https") else None
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting)
+    )
+    try:
+        with opener.open(url + "/ping", timeout=0.5) as answer:
+            ours = answer.status == 200 and answer.headers.get("x-tokenomics-instance")
+    except (OSError, urllib.error.URLError, ValueError):
+        return
+    if ours:
+        raise CommandError(
+            f"proxy already running at {url}. Use 'tokenomics stop' to stop it or "
+            "'tokenomics run' to reuse the existing session"
+        )
+
+
+def _log_to_stderr(config: Config) -> None:
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    levels: dict[str, Any] = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
+    logging.getLogger("tokenomics").setLevel(levels.get(config.logging.level, logging.ERROR))
+    # mitmproxy logs addresses, heads and odd bytes of both sides at info.
+    logging.getLogger("mitmproxy").setLevel(logging.ERROR)
