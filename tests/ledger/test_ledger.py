@@ -1,0 +1,251 @@
+import sqlite3
+import stat
+import threading
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from tests.ledger.build import START, TOKEN_HASH, a_row
+from tokenomics_core.ledger import Ledger, LedgerError, LedgerFull, read_rows
+from tokenomics_core.ledger.row import COLUMNS
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "data" / "ledger.db"
+
+
+def test_a_row_comes_back_as_it_was(path):
+    ledger = Ledger(path)
+    rows = [a_row(1), a_row(2, kind="frame", parent_id=a_row(1).id, token_hash="", estimated=True)]
+    for row in rows:
+        ledger.record(row)
+    assert ledger.close()
+    assert list(read_rows(path)) == rows
+
+
+def test_the_columns_are_the_fields_of_a_row(path):
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        columns = [record[1] for record in db.execute("PRAGMA table_info(requests)")]
+        assert columns == ["seq", *COLUMNS]
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_types_as_sqlite_sees_them(path):
+    ledger = Ledger(path)
+    ledger.record(a_row(1))
+    ledger.flush()
+    query = """
+        SELECT typeof(input_tokens), typeof(stream), typeof(started_at), typeof(error), started_at,
+            json_extract(metadata, '$.team'), json_extract(attempts, '$[0].status') FROM requests
+    """
+    with closing(sqlite3.connect(path)) as db:
+        (found,) = db.execute(query)
+    ledger.close()
+    assert found == ("integer", "integer", "text", "null", "2026-03-02T08:16:11.480113Z", "billing", 200)
+
+
+def test_only_the_owner_can_read_it(path):
+    ledger = Ledger(path)
+    ledger.record(a_row(1))
+    ledger.flush()
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    ledger.close()
+    assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(path):
+    path.parent.mkdir()
+    path.touch(0o644)
+    Ledger(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_same_id_is_written_once(path):
+    written = []
+    ledger = Ledger(path, on_written=written.extend)
+    ledger.record(a_row(1))
+    ledger.record(a_row(1, output_tokens=7))
+    ledger.flush()
+    ledger.record(a_row(1, output_tokens=8))
+    ledger.close()
+    assert list(read_rows(path)) == [a_row(1)] == written
+
+
+def test_the_same_id_of_another_process_is_written_once(path):
+    ledgers = [Ledger(path), Ledger(path)]
+    for ledger in ledgers:
+        for number in range(300):
+            ledger.record(a_row(number))
+    assert all([ledger.close() for ledger in ledgers])
+    assert len(list(read_rows(path))) == 300
+
+
+def test_a_ledger_is_continued(path):
+    for number in range(3):
+        ledger = Ledger(path)
+        ledger.record(a_row(number))
+        ledger.close()
+    assert [row.id for row in read_rows(path)] == [a_row(number).id for number in range(3)]
+
+
+def test_many_start_at_once(path):
+    barrier = threading.Barrier(8)
+    ledgers = []
+
+    def start():
+        barrier.wait()
+        ledgers.append(Ledger(path))
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, ledger in enumerate(ledgers):
+        ledger.record(a_row(number))
+    assert [ledger.close() for ledger in ledgers] == [True] * 8
+    assert len(list(read_rows(path))) == 8
+
+
+def test_twenty_thousand_rows_with_readers_beside(path):
+    written = []
+    ledger = Ledger(path, on_written=lambda rows: written.extend(row.id for row in rows))
+    counts = []
+    done = threading.Event()
+
+    def read():
+        while not done.is_set():
+            counts.append(sum(1 for _ in read_rows(path)))
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    ids = [a_row(number).id for number in range(20_000)]
+    row = a_row()
+    for number in range(20_000):
+        ledger.record(a_row(number) if number % 1000 == 0 else _with_id(row, ids[number]))
+    assert ledger.flush(60)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert ledger.backlog == 0
+    ledger.close()
+    assert written == ids
+    assert [row.id for row in read_rows(path)] == ids
+    assert all(0 <= count <= 20_000 for count in counts)
+
+
+def _with_id(row, id):
+    values = list(row.values())
+    values[0] = id
+    return type(row).from_values(values)
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        ({}, [0, 1, 2, 3]),
+        ({"limit": 2}, [2, 3]),
+        ({"since": START + timedelta(seconds=2)}, [2, 3]),
+        ({"until": START + timedelta(seconds=2)}, [0, 1]),
+        ({"since": START + timedelta(seconds=1), "until": START + timedelta(seconds=3)}, [1, 2]),
+        ({"token_hash": TOKEN_HASH}, [0, 1, 2]),
+        ({"token_hash": "f" * 64, "limit": 5}, [3]),
+        ({"token_hash": "nobody"}, []),
+    ],
+)
+def test_reading_a_part(path, filters, numbers):
+    ledger = Ledger(path)
+    for number in range(4):
+        ledger.record(a_row(number, token_hash="f" * 64 if number == 3 else TOKEN_HASH))
+    ledger.flush()
+    found = [row.id for row in ledger.rows(**filters)]
+    ledger.close()
+    assert found == [a_row(number).id for number in numbers]
+
+
+def test_a_listener_that_fails_costs_no_row(path, caplog):
+    def listener(rows):
+        raise RuntimeError("listener is broken")
+
+    ledger = Ledger(path, on_written=listener)
+    ledger.record(a_row(1))
+    assert ledger.flush()
+    assert ledger.failed == ""
+    ledger.close()
+    assert len(list(read_rows(path))) == 1
+    assert "listener" in caplog.text
+
+
+def test_nothing_is_recorded_after_the_end(path):
+    ledger = Ledger(path)
+    ledger.close()
+    with pytest.raises(LedgerError, match="is closed"):
+        ledger.record(a_row(1))
+    assert ledger.close()
+
+
+def test_a_full_queue_refuses(path):
+    ledger = Ledger(path, capacity=4, busy_timeout=0.01, retry=0.01)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(3):
+            assert "behind" not in ledger.unavailable
+            ledger.record(a_row(number))
+        assert ledger.unavailable
+        ledger.record(a_row(3))
+        with pytest.raises(LedgerFull, match="4 rows wait"):
+            ledger.record(a_row(4))
+        assert ledger.backlog == 4
+        other.execute("ROLLBACK")
+    assert ledger.flush()
+    assert (ledger.backlog, ledger.unavailable) == (0, "")
+    ledger.record(a_row(4))
+    assert ledger.close()
+    assert len(list(read_rows(path))) == 5
+
+
+def test_a_ledger_moved_away_keeps_its_rows_and_a_new_one_begins(path, tmp_path):
+    ledger = Ledger(path)
+    ledger.record(a_row(1))
+    ledger.flush()
+    old = tmp_path / "ledger.db"
+    for file in path.parent.iterdir():
+        file.rename(tmp_path / file.name)
+    ledger.record(a_row(2))
+    assert ledger.close()
+    assert list(read_rows(old)) == [a_row(1)]
+    assert list(read_rows(path)) == [a_row(2)]
+
+
+def test_a_ledger_moved_away_without_its_wal_file_is_missed(path):
+    ledger = Ledger(path, retry=0.01)
+    ledger.record(a_row(1))
+    ledger.flush()
+    old = path.with_name("2026-02.db")
+    path.rename(old)
+    ledger.record(a_row(2))
+    while not ledger.failed:
+        assert not ledger.flush(0.01)
+    assert "was moved or deleted" in ledger.unavailable
+    assert not path.exists()
+    old.rename(path)
+    assert ledger.flush()
+    ledger.close()
+    assert list(read_rows(path)) == [a_row(1), a_row(2)]
+
+
+def test_a_ledger_deleted_begins_anew(path):
+    ledger = Ledger(path)
+    ledger.record(a_row(1))
+    ledger.flush()
+    for file in path.parent.iterdir():
+        file.unlink()
+    ledger.record(a_row(2))
+    assert ledger.close()
+    assert list(read_rows(path)) == [a_row(2)]

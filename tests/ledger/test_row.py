@@ -1,0 +1,277 @@
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.ledger.build import KEY, START, TOKEN_HASH, WRAPPER, an_attempt, an_exchange, row_of
+from tokenomics_core.dialects.base import Answer, Usage
+from tokenomics_core.exchange import Failure
+from tokenomics_core.ledger import Row
+from tokenomics_core.ledger.row import COLUMNS
+from tokenomics_core.providers import Target
+from tokenomics_core.refusal import Refusal
+
+
+def test_an_answered_request():
+    row = row_of(an_exchange())
+    assert asdict(row) == {
+        "id": "tkn_0123456789abcdef0123456789abcdef",
+        "started_at": START,
+        "ended_at": START.replace(second=12, microsecond=790613),
+        "duration_ms": 2310,
+        "kind": "request",
+        "parent_id": "",
+        "token_hash": TOKEN_HASH,
+        "ingress": "base_url",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "dialect": "openai_chat",
+        "operation": "chat",
+        "stream": True,
+        "requested_model": "gpt-4o",
+        "model": "gpt-4o",
+        "fallback_model": "",
+        "provider": "openai",
+        "base_key_env": "OPENAI_API_KEY",
+        "upstream_host": "api.openai.com",
+        "upstream_url": "https://api.openai.com/v1/chat/completions",
+        "status": 200,
+        "upstream_status": 200,
+        "refusal": "",
+        "error": "",
+        "input_tokens": 1500,
+        "output_tokens": 655,
+        "estimated": False,
+        "cached_input_tokens": 1024,
+        "cache_creation_tokens": None,
+        "reasoning_tokens": 192,
+        "actual_model": "gpt-4o-2024-11-20",
+        "finish_reason": "stop",
+        "rate_limit_remaining_requests": None,
+        "rate_limit_remaining_tokens": None,
+        "rate_limit_reset": "",
+        "upstream_id": "chatcmpl-Zq81",
+        "upstream_request_id": "req_5d0e",
+        "retry_count": 0,
+        "attempts": [{"model": "gpt-4o", "provider": "openai", "status": 200, "reason": ""}],
+        "rule_matches": [],
+        "metadata": {"team": "billing", "cost_center": "cc-204"},
+        "request_bytes": 4321,
+        "response_bytes": 9876,
+        "remote_addr": "127.0.0.1",
+        "user_agent": "shop-bot/2.1",
+    }
+
+
+def test_a_fallback_that_answered():
+    first, second = an_attempt(), an_attempt(1, "mistral-small", provider_name="mistral")
+    exchange = an_exchange(
+        attempts=[first, second], current=1, failures=[Failure(first, 503, "status 503")], status=200
+    )
+    row = row_of(exchange)
+    assert (row.requested_model, row.model, row.fallback_model) == (
+        "gpt-4o",
+        "mistral-small",
+        "mistral-small",
+    )
+    assert row.retry_count == 1
+    assert row.attempts == [
+        {"model": "gpt-4o", "provider": "openai", "status": 503, "reason": "status 503"},
+        {"model": "mistral-small", "provider": "mistral", "status": 200, "reason": ""},
+    ]
+
+
+def test_the_last_failure_is_not_listed_twice():
+    attempt = an_attempt()
+    exchange = an_exchange(
+        attempts=[attempt],
+        failures=[Failure(attempt, 0, "connection refused")],
+        answer=None,
+        upstream_status=0,
+        status=502,
+        refusal=Refusal(502, "upstream_unreachable", "upstream request failed after 1 attempts"),
+    )
+    row = row_of(exchange)
+    assert row.attempts == [
+        {"model": "gpt-4o", "provider": "openai", "status": 0, "reason": "connection refused"}
+    ]
+    assert (row.refusal, row.error) == ("upstream_unreachable", "upstream request failed after 1 attempts")
+
+
+def test_a_refusal_names_the_model_that_was_asked_for_and_lists_no_attempt():
+    exchange = an_exchange(
+        attempts=[an_attempt(model="gpt-4o-mini")],
+        sent=False,
+        answer=None,
+        upstream_status=0,
+        status=403,
+        refusal=Refusal(403, "model_not_allowed", 'model "gpt-4o" is not allowed'),
+    )
+    row = row_of(exchange, input_tokens=0, output_tokens=0)
+    assert (row.model, row.fallback_model, row.attempts) == ("gpt-4o", "", [])
+    assert (row.status, row.upstream_status, row.refusal) == (403, 0, "model_not_allowed")
+    assert row.failed
+
+
+def test_a_request_of_an_unknown_caller():
+    exchange = an_exchange(
+        token=None, policy=None, attempts=[], answer=None, sent=False, status=401, agent={}
+    )
+    row = row_of(exchange)
+    assert (row.token_hash, row.provider, row.base_key_env, row.upstream_url) == ("", "", "", "")
+    assert (row.upstream_host, row.metadata, row.model) == ("", {}, "gpt-4o")
+
+
+def test_a_model_that_only_the_answer_names():
+    assert row_of(an_exchange(model="", attempts=[an_attempt(model="")])).model == "gpt-4o-2024-11-20"
+
+
+def test_a_provider_without_a_policy_entry_gives_its_own_name():
+    attempt = an_attempt(provider_name="", provider=SimpleNamespace(name="groq"))
+    row = row_of(an_exchange(attempts=[attempt]))
+    assert row.provider == "groq"
+    assert row.attempts[0]["provider"] == "groq"
+
+
+def test_the_policy_wins_over_what_the_agent_says():
+    policy = SimpleNamespace(policy=SimpleNamespace(metadata={"team": "platform"}))
+    assert row_of(an_exchange(policy=policy)).metadata == {"team": "platform"}
+
+
+def test_a_clock_that_went_backwards():
+    row = row_of(an_exchange(), now=99.0)
+    assert (row.duration_ms, row.ended_at) == (0, START)
+
+
+@pytest.mark.parametrize(
+    ("target", "url"),
+    [
+        (("https", "api.groq.com", 443, "/openai/v1/x"), "https://api.groq.com/openai/v1/x"),
+        (("http", "localhost", 11434, "/api/chat"), "http://localhost:11434/api/chat"),
+        (("http", "localhost", 80, "/"), "http://localhost/"),
+        (("https", "::1", 8443, "/v1"), "https://[::1]:8443/v1"),
+        (("https", "h", 443, f"/v1?key={KEY}"), "https://h/v1"),
+    ],
+)
+def test_upstream_url(target, url):
+    scheme, host, port, path = target
+    attempt = an_attempt(target=Target(scheme=scheme, host=host, port=port, path=path))
+    row = row_of(an_exchange(attempts=[attempt]))
+    assert (row.upstream_url, row.upstream_host) == (url, host)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (
+            {
+                "x-ratelimit-remaining-requests": "88",
+                "x-ratelimit-remaining-tokens": "61200",
+                "x-ratelimit-reset-requests": "12ms",
+                "x-ratelimit-reset-tokens": "6m0s",
+            },
+            (88, 61200, "12ms", ""),
+        ),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "49",
+                "anthropic-ratelimit-tokens-remaining": "0",
+                "anthropic-ratelimit-tokens-reset": "2026-03-02T08:17:00Z",
+                "x-ratelimit-reset-tokens": "6m0s",
+                "request-id": "req_011",
+            },
+            (49, 0, "2026-03-02T08:17:00Z", "req_011"),
+        ),
+        ({"x-ratelimit-remaining-tokens": "-1", "apim-request-id": "a"}, (None, -1, "", "a")),
+        ({"x-ratelimit-remaining-tokens": "many", "mistral-correlation-id": "m"}, (None, None, "", "m")),
+        ({"x-ratelimit-remaining-tokens": "9" * 400}, (None, None, "", "")),
+        ({"x-ratelimit-remaining-tokens": "١٢"}, (None, None, "", "")),
+        ({"x-request-id": "", "request-id": "r"}, (None, None, "", "r")),
+    ],
+)
+def test_what_the_answer_s_headers_say(headers, expected):
+    row = row_of(an_exchange(upstream_headers=headers))
+    found = (
+        row.rate_limit_remaining_requests,
+        row.rate_limit_remaining_tokens,
+        row.rate_limit_reset,
+        row.upstream_request_id,
+    )
+    assert found == expected
+
+
+def test_no_secret_wherever_it_was_put():
+    attempt = an_attempt(
+        model=f"m-{WRAPPER}",
+        key_env=KEY,
+        provider_name=f"p {KEY}",
+        target=Target(scheme="https", host="h", port=443, path=f"/v1/{WRAPPER}?key={KEY}"),
+    )
+    exchange = an_exchange(
+        path=f"/v1/{WRAPPER}/models?key={WRAPPER}",
+        query=f"key={KEY}",
+        model=f"m {WRAPPER}",
+        user_agent=f"bot ({KEY})",
+        agent={"team": WRAPPER, KEY: "x"},
+        attempts=[attempt],
+        failures=[Failure(attempt, 0, f"GET https://user:pass-word@h/v1?key={KEY} failed")],
+        error=f"Incorrect API key: {KEY}, sent to https://h/v1?alt=sse&key=plainsecret, Bearer plainsecret",
+        answer=Answer(usage=Usage(), id=WRAPPER, model=WRAPPER, finish_reason=KEY),
+        upstream_headers={"x-request-id": WRAPPER, "x-ratelimit-reset-requests": KEY},
+    )
+    text = repr(row_of(exchange))
+    for secret in (WRAPPER, WRAPPER[:20], KEY, KEY[:12], "plainsecret", "pass-word", "alt=sse"):
+        assert secret not in text
+    assert "Incorrect API key: [hidden], sent to https://h/v1 Bearer [hidden]" in text
+
+
+def test_a_secret_at_the_limit_of_a_text_leaves_no_beginning():
+    row = row_of(an_exchange(user_agent="x" * 500 + " " + WRAPPER, error="y" * 1000 + " " + KEY))
+    assert "tkn_" not in row.user_agent
+    assert "sk-" not in row.error
+
+
+def test_long_texts_are_cut_and_lines_stay_one_line():
+    row = row_of(an_exchange(model="m" * 10**6, path="/" + "p" * 10**6, error="first\nsecond\x1b[31m"))
+    assert (len(row.requested_model), len(row.path)) == (256, 2048)
+    assert row.error == "first second\ufffd[31m"
+
+
+anything = st.text(st.characters(codec=None, exclude_categories=()), max_size=40)
+numbers = st.integers(-(2**80), 2**80)
+
+
+@given(text=anything, number=numbers)
+def test_any_row_survives_the_way_to_the_table_and_back(text, number):
+    attempt = an_attempt(model=text, provider_name=text, key_env=text)
+    exchange = an_exchange(
+        path=text,
+        model=text,
+        user_agent=text,
+        remote_addr=text,
+        agent={text: text},
+        attempts=[attempt],
+        failures=[Failure(attempt, 500, text)],
+        error=text,
+        answer=Answer(usage=Usage(number, number, number, number, number), id=text, model=text),
+        upstream_headers={"x-request-id": text, "x-ratelimit-remaining-tokens": str(number)},
+        request_bytes=number,
+    )
+    row = row_of(exchange, input_tokens=number, output_tokens=number)
+    values = row.values()
+    for value in values:
+        if isinstance(value, str):
+            value.encode()
+        elif value is not None:
+            assert -(2**63) <= value < 2**63
+    assert Row.from_values(values) == row
+
+
+def test_unknown_text_is_null():
+    values = dict(zip(COLUMNS, replace(row_of(an_exchange()), token_hash="", error="").values(), strict=True))
+    assert values["token_hash"] is None
+    assert values["error"] is None
+    assert values["cache_creation_tokens"] is None
+    assert values["attempts"].startswith("[{")

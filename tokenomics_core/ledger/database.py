@@ -1,0 +1,216 @@
+"""The ledger's SQLite file: its schema, and how it is opened for writing and for reading.
+
+A migration is a list of statements that is never edited once released; ``PRAGMA user_version`` counts how
+many a file has had.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+
+from tokenomics_core.ledger.row import COLUMNS, Row, timestamp
+from tokenomics_core.tokens.private_files import private_directory, private_file
+
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        # seq is the order of writing. Text is NULL where nothing is known; flags are 0 or 1; times are
+        # RFC 3339 in UTC with microseconds, so they compare as text.
+        """
+        CREATE TABLE requests (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            started_at TEXT NOT NULL,
+            ended_at TEXT NOT NULL,
+            duration_ms INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            parent_id TEXT,
+            token_hash TEXT,
+            ingress TEXT,
+            method TEXT,
+            path TEXT,
+            dialect TEXT,
+            operation TEXT,
+            stream INTEGER NOT NULL,
+            requested_model TEXT,
+            model TEXT,
+            fallback_model TEXT,
+            provider TEXT,
+            base_key_env TEXT,
+            upstream_host TEXT,
+            upstream_url TEXT,
+            status INTEGER NOT NULL,
+            upstream_status INTEGER NOT NULL,
+            refusal TEXT,
+            error TEXT,
+            input_tokens INTEGER NOT NULL,
+            output_tokens INTEGER NOT NULL,
+            estimated INTEGER NOT NULL,
+            cached_input_tokens INTEGER,
+            cache_creation_tokens INTEGER,
+            reasoning_tokens INTEGER,
+            actual_model TEXT,
+            finish_reason TEXT,
+            rate_limit_remaining_requests INTEGER,
+            rate_limit_remaining_tokens INTEGER,
+            rate_limit_reset TEXT,
+            upstream_id TEXT,
+            upstream_request_id TEXT,
+            retry_count INTEGER NOT NULL,
+            attempts TEXT NOT NULL,
+            rule_matches TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            request_bytes INTEGER NOT NULL,
+            response_bytes INTEGER NOT NULL,
+            remote_addr TEXT,
+            user_agent TEXT
+        )
+        """,
+        "CREATE INDEX requests_started_at ON requests (started_at)",
+        "CREATE INDEX requests_token_hash ON requests (token_hash, started_at)",
+    ),
+)
+
+
+def _insert(rows: int) -> str:
+    # Not INSERT OR IGNORE: that would also swallow a row that breaks a NOT NULL.
+    row = f"({', '.join(["NULLIF(?, '')"] * len(COLUMNS))})"
+    return (
+        f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES {', '.join([row] * rows)}"
+        " ON CONFLICT (id) DO NOTHING"
+    )
+
+
+# For every statement SQLite gives the interpreter up and waits for it again, and a busy thread makes that
+# wait long and pays for it too: many rows at once are cheap. Fixed numbers of rows, as each of these texts is
+# compiled once; SQLite before 3.32 takes 999 values.
+_INSERTS = [(rows, _insert(rows)) for rows in (16, 4, 1)]
+
+
+class LedgerError(Exception):
+    """The ledger cannot be opened, read or written; the message is one line with a remedy."""
+
+
+def open_for_writing(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
+    """Opens the file, readable by its owner only; creates and migrates it as needed. Raises LedgerError.
+
+    busy_timeout: seconds to wait while another process writes. The connection may be handed to another
+    thread, is in autocommit mode, and belongs to one thread at a time.
+    """
+    try:
+        private_directory(path.parent)
+        # SQLite gives its -wal and -shm files the mode of the database.
+        private_file(path)
+        db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise _cannot("open", path, error) from error
+    try:
+        _use_wal(db, busy_timeout)
+        # In WAL a commit has reached the operating system when it returns, so a killed process loses nothing.
+        # NORMAL leaves the fsync to the checkpoint: a power cut may cost the last moments, never the file.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA journal_size_limit = 67108864")
+        _migrate(db, path)
+    except sqlite3.Error as error:
+        db.close()
+        raise _cannot("open", path, error) from error
+    except LedgerError:
+        db.close()
+        raise
+    return db
+
+
+def insert_rows(db: sqlite3.Connection, rows: list[Row]) -> list[Row]:
+    """Inserts the rows in their order, except those whose id is there already; returns what is new.
+
+    To be called in a transaction.
+    """
+    done = added = 0
+    for size, statement in _INSERTS:
+        while done + size <= len(rows):
+            values = list(chain.from_iterable(row.values() for row in rows[done : done + size]))
+            added += db.execute(statement, values).rowcount
+            done += size
+    if added == len(rows):
+        return rows
+    last = {id for (id,) in db.execute("SELECT id FROM requests ORDER BY seq DESC LIMIT ?", (added,))}
+    new: dict[str, Row] = {}
+    for row in rows:
+        if row.id in last:
+            new.setdefault(row.id, row)
+    return list(new.values())
+
+
+def read_rows(
+    path: Path,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    token_hash: str = "",
+    limit: int | None = None,
+) -> Iterator[Row]:
+    """Rows in the order of writing, while others write. Raises LedgerError.
+
+    since, until: bounds of started_at, aware, the second one exclusive. limit: the last so many rows.
+    """
+    where, values = ["1"], list[str | int]()
+    if since is not None:
+        where.append("started_at >= ?")
+        values.append(timestamp(since.astimezone(UTC)))
+    if until is not None:
+        where.append("started_at < ?")
+        values.append(timestamp(until.astimezone(UTC)))
+    if token_hash:
+        where.append("token_hash = ?")
+        values.append(token_hash)
+    values.append(-1 if limit is None else limit)
+    columns = ", ".join(COLUMNS)
+    query = (
+        f"SELECT {columns} FROM (SELECT * FROM requests WHERE {' AND '.join(where)}"
+        " ORDER BY seq DESC LIMIT ?) ORDER BY seq"
+    )
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            for record in db.execute(query, values):
+                yield Row.from_values(record)
+    except sqlite3.Error as error:
+        raise _cannot("read", path, error) from error
+
+
+def _use_wal(db: sqlite3.Connection, patience: float) -> None:
+    # This switch alone does not wait for a lock, and several processes may meet here on a new file.
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    # IMMEDIATE: of two processes that start at once, the second finds the work done.
+    db.execute("BEGIN IMMEDIATE")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(_MIGRATIONS):
+        db.execute("ROLLBACK")
+        raise LedgerError(f"{path} was written by a newer Tokenomics; update this one or move the file away")
+    for statements in _MIGRATIONS[version:]:
+        for statement in statements:
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+    db.execute("COMMIT")
+
+
+def _cannot(verb: str, path: Path, error: Exception) -> LedgerError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return LedgerError(
+        f"cannot {verb} the ledger {path}: {reason}; check that it is a ledger, and its owner, mode and disk"
+    )

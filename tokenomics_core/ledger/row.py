@@ -1,0 +1,280 @@
+"""Row: what is kept of one exchange. The request log, the statistics and the ledger all read the same row.
+
+The fields are the columns of the table ``requests``, by the same names and in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from tokenomics_core.ledger import clean
+
+if TYPE_CHECKING:
+    from tokenomics_core.exchange import Attempt, Exchange
+
+Kind = Literal["request", "upgrade", "frame"]
+"""An HTTP request, the upgrade to a WebSocket, or one response asked for in its frames."""
+
+# The same fact has a name per provider; the first header that is there counts.
+_REQUEST_ID = ("x-request-id", "request-id", "apim-request-id", "mistral-correlation-id")
+_REMAINING_REQUESTS = ("x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining")
+_REMAINING_TOKENS = ("x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining")
+_RESET = (
+    "x-ratelimit-reset-requests",
+    "anthropic-ratelimit-tokens-reset",
+    "x-ratelimit-reset-tokens",
+)
+UPSTREAM_HEADERS = frozenset((*_REQUEST_ID, *_REMAINING_REQUESTS, *_REMAINING_TOKENS, *_RESET))
+"""The headers of the provider's answer that a row is made from, lower-case."""
+
+
+# Not frozen: that would make a row four times as slow to build, and every request waits for its own.
+@dataclass(slots=True)
+class Row:
+    """One exchange, after its end. Empty text and None mean not known, or not applicable (NULL in the table).
+
+    Several threads read a row; nobody changes it.
+    Times are UTC. Token counts follow `tokenomics_core.dialects.base`: the input includes cached tokens, the
+    output includes reasoning. Counts that are None were not given by the provider; 0 was given as zero.
+    No field holds a wrapper token, a key or a query.
+    """
+
+    id: str
+    started_at: datetime
+    ended_at: datetime
+    duration_ms: int = 0
+    kind: Kind = "request"
+    parent_id: str = ""
+    """Of a frame: the id of the upgrade whose connection carried it."""
+
+    token_hash: str = ""
+    ingress: str = ""
+    method: str = ""
+    path: str = ""
+    dialect: str = ""
+    operation: str = ""
+    stream: bool = False
+
+    requested_model: str = ""
+    model: str = ""
+    """The model that answered, or was asked last; the requested one when nothing was sent."""
+
+    fallback_model: str = ""
+    """Equal to model when that is not the requested one."""
+
+    provider: str = ""
+    base_key_env: str = ""
+    """Name of the environment variable that holds the key."""
+
+    upstream_host: str = ""
+    upstream_url: str = ""
+
+    status: int = 0
+    """What the client got; 0 when it got nothing."""
+
+    upstream_status: int = 0
+    """What the provider answered; 0 when it did not answer, or was not asked."""
+
+    refusal: str = ""
+    """Our reason as a stable word, when the answer is our own."""
+
+    error: str = ""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: bool = False
+    """Tokenomics counted at least one of the two itself, for want of the provider's number."""
+
+    cached_input_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    actual_model: str = ""
+    """The model as the provider's answer names it."""
+
+    finish_reason: str = ""
+    rate_limit_remaining_requests: int | None = None
+    rate_limit_remaining_tokens: int | None = None
+    rate_limit_reset: str = ""
+    upstream_id: str = ""
+    upstream_request_id: str = ""
+
+    retry_count: int = 0
+    """Attempts that failed."""
+
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    """Every attempt that was sent: ``{model, provider, status, reason}``; status 0 is a network error."""
+
+    rule_matches: list[dict[str, Any]] = field(default_factory=list)
+    """``{name, action, message}`` of each rule that matched; name may be missing."""
+
+    metadata: dict[str, str] = field(default_factory=dict)
+    request_bytes: int = 0
+    response_bytes: int = 0
+    remote_addr: str = ""
+    user_agent: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        exchange: Exchange,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        estimated: bool,
+        now: float,
+        kind: Kind = "request",
+        parent_id: str = "",
+    ) -> Row:
+        """The row of a finished exchange. now: seconds of the clock that `exchange.clock` was read from."""
+        attempt, answer, headers = exchange.attempt, exchange.answer, exchange.upstream_headers
+        elapsed = max(0.0, now - exchange.clock)
+        started = exchange.started.astimezone(UTC)
+        refusal = exchange.refusal
+
+        requested = clean.name(exchange.model)
+        model = clean.name(attempt.model) if attempt and exchange.sent else ""
+        actual_model = clean.name(answer.model) if answer else ""
+        usage = answer.usage if answer else None
+        return cls(
+            id=exchange.id,
+            started_at=started,
+            ended_at=started + timedelta(seconds=elapsed),
+            duration_ms=int(elapsed * 1000),
+            kind=kind,
+            parent_id=parent_id,
+            token_hash=exchange.token.hash if exchange.token else "",
+            ingress=exchange.ingress.value,
+            method=clean.name(exchange.method),
+            path=clean.path(exchange.path),
+            dialect=exchange.dialect.name,
+            operation=exchange.dialect.operation,
+            stream=exchange.stream,
+            requested_model=requested,
+            model=model or requested or actual_model,
+            fallback_model=model if requested and model != requested else "",
+            provider=_provider(attempt) if attempt else "",
+            base_key_env=clean.name(attempt.key_env) if attempt else "",
+            upstream_host=clean.name(attempt.target.host) if attempt else "",
+            upstream_url=clean.path(attempt.target.origin + attempt.target.path) if attempt else "",
+            status=clean.count(exchange.status),
+            upstream_status=clean.count(exchange.upstream_status),
+            refusal=refusal.code if refusal else "",
+            error=clean.sentence(exchange.error or (refusal.message if refusal else "")),
+            input_tokens=clean.count(input_tokens),
+            output_tokens=clean.count(output_tokens),
+            estimated=estimated,
+            cached_input_tokens=_count(usage.cached_input_tokens) if usage else None,
+            cache_creation_tokens=_count(usage.cache_creation_tokens) if usage else None,
+            reasoning_tokens=_count(usage.reasoning_tokens) if usage else None,
+            actual_model=actual_model,
+            finish_reason=clean.name(answer.finish_reason) if answer else "",
+            rate_limit_remaining_requests=_number(_first(headers, _REMAINING_REQUESTS)),
+            rate_limit_remaining_tokens=_number(_first(headers, _REMAINING_TOKENS)),
+            rate_limit_reset=clean.name(_first(headers, _RESET)),
+            upstream_id=clean.name(answer.id) if answer else "",
+            upstream_request_id=clean.name(_first(headers, _REQUEST_ID)),
+            retry_count=len(exchange.failures),
+            attempts=_attempts(exchange),
+            metadata={clean.name(k): clean.name(v, 1024) for k, v in exchange.metadata.items()},
+            request_bytes=clean.count(exchange.request_bytes),
+            response_bytes=clean.count(exchange.response_bytes),
+            remote_addr=clean.name(exchange.remote_addr),
+            user_agent=clean.name(exchange.user_agent, 512),
+        )
+
+    @property
+    def failed(self) -> bool:
+        """The client got an error, or an answer that broke off."""
+        return self.status >= 400 or self.error != ""
+
+    def values(self) -> list[Any]:
+        """The row as SQLite's values, in the order of COLUMNS; empty text stands for NULL."""
+        values = list(_FIELDS(self))
+        for index, write in _WRITE:
+            values[index] = write(values[index])
+        return values
+
+    @classmethod
+    def from_values(cls, values: Sequence[Any]) -> Row:
+        """The row that `values`, or what the table made of them, came from."""
+        values = list(values)
+        for index, read in _READ:
+            values[index] = read(values[index])
+        return cls(*values)
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, always 27 characters: sorts as text. The moment is in UTC."""
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def _attempts(exchange: Exchange) -> list[dict[str, Any]]:
+    tried = [(failure.attempt, failure.status, failure.reason) for failure in exchange.failures]
+    last = exchange.attempt
+    if last and exchange.sent and not (tried and tried[-1][0] is last):
+        tried.append((last, exchange.upstream_status, exchange.error))
+    return [
+        {
+            "model": clean.name(attempt.model),
+            "provider": _provider(attempt),
+            "status": status,
+            "reason": clean.sentence(reason),
+        }
+        for attempt, status, reason in tried
+    ]
+
+
+def _provider(attempt: Attempt) -> str:
+    return clean.name(attempt.provider_name or (attempt.provider.name if attempt.provider else ""))
+
+
+def _first(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    for name in names:
+        if value := headers.get(name):
+            return value
+    return ""
+
+
+def _number(text: str) -> int | None:
+    # Azure says -1 for "no limit".
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
+
+
+def _count(value: int | None) -> int | None:
+    return None if value is None else clean.count(value)
+
+
+def _text(value: str | None) -> str:
+    return value or ""
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+# By the field's type: how its value is written to a column, and read from it. Other types need neither.
+_WRITERS: dict[str, Callable[[Any], Any]] = {
+    "bool": int,
+    "datetime": timestamp,
+    "list[dict[str, Any]]": _json,
+    "dict[str, str]": _json,
+}
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "str": _text,
+    "bool": bool,
+    "datetime": datetime.fromisoformat,
+    "list[dict[str, Any]]": orjson.loads,
+    "dict[str, str]": orjson.loads,
+}
+COLUMNS = tuple(column.name for column in fields(Row))
+_FIELDS = attrgetter(*COLUMNS)
+_TYPES = [str(column.type) for column in fields(Row)]
+_WRITE = [(index, _WRITERS[type_]) for index, type_ in enumerate(_TYPES) if type_ in _WRITERS]
+_READ = [(index, _READERS[type_]) for index, type_ in enumerate(_TYPES) if type_ in _READERS]
