@@ -1,0 +1,1 @@
+"""What the tests stand on: a started proxy, client processes, certificates, ports."""
