@@ -83,6 +83,9 @@ class Exchange:
     host: str = ""
     """The provider's host that the client aimed at (TUNNEL and FORWARD); the empty string for BASE_URL."""
 
+    port: int = 0
+    """The port of that host."""
+
     remote_addr: str = ""
     user_agent: str = ""
     agent: dict[str, str] = field(default_factory=dict)

@@ -49,8 +49,8 @@ class JsonBody:
     def __init__(self, raw: bytes) -> None:
         """Parses raw bytes; raises InvalidJson.
 
-        Strict: UTF-8, no NaN, no number beyond a double, no trailing text, at most 1,024 levels deep, and in no
-        object a key twice (two parsers may disagree on which one counts, and one of them would be the
+        Strict: UTF-8, no NaN, no number beyond a double, no trailing text, at most 1,024 levels deep, and in
+        no object a key twice (two parsers may disagree on which one counts, and one of them would be the
         provider's). At the top level keys that differ only in case are the same: Go's parser takes either.
         """
         try:

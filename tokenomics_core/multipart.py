@@ -13,7 +13,9 @@ from tokenomics_core.refusal import Refusal
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PARAMETER = re.compile(rf'\s*;\s*({_TOKEN})=(?:({_TOKEN})|"((?:[^"\\\r\n]|\\.)*)")')
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-_HEADER = re.compile(rf"({_TOKEN}):[ \t]*([^\r\n\x00]*?)[ \t]*")
+_NAME = re.compile(_TOKEN)
+_CLEAN = re.compile(r"[^\r\n\x00]*")
+_MAX_HEAD = 16 * 1024
 _PLAIN_CODINGS = ("", "7bit", "8bit", "binary")
 _PLAIN_CHARSETS = ("", "utf-8", "utf8", "us-ascii")
 
@@ -27,20 +29,24 @@ def form_field(body: bytes, content_type: str, name: str) -> str:
     boundary = parameters.get("boundary", "")
     if kind != "multipart/form-data" or not _BOUNDARY.fullmatch(boundary):
         raise _unreadable("Content-Type")
-    if parameters.get("charset", "").lower() not in _PLAIN_CHARSETS or len(parameters) > 2:
+    if parameters.get("charset", "").lower() not in _PLAIN_CHARSETS or parameters.keys() - {
+        "boundary",
+        "charset",
+    }:
         raise _unreadable("Content-Type")
     values: list[str] = []
     for part in _parts(body, b"--" + boundary.encode()):
         head, found, value = part.partition(b"\r\n\r\n")
-        if not found:
+        if not found or len(head) > _MAX_HEAD:
             raise _unreadable("a part")
         fields = _fields(head)
         disposition, words = _parameters(fields.get("content-disposition", ""))
         if disposition != "form-data" or "name" not in words or "\\" in words["name"]:
             raise _unreadable("a part's Content-Disposition")
-        if any(key not in ("name", "filename", "filename*") for key in words):
+        if words.keys() - {"name", "filename", "filename*"}:
             raise _unreadable("a part's Content-Disposition")
-        if words["name"] == name:
+        # Some servers take no notice of case.
+        if words["name"].casefold() == name.casefold():
             values.append(_text(value, fields, words))
     if len(values) > 1:
         raise Refusal(400, "bad_request", f"the form field {name} stands more than once")
@@ -50,7 +56,7 @@ def form_field(body: bytes, content_type: str, name: str) -> str:
 def _parts(body: bytes, delimiter: bytes) -> list[bytes]:
     """What stands between the delimiters, which stand on lines of their own and nowhere else."""
     first, *parts = (b"\r\n" + body).split(b"\r\n" + delimiter)
-    if first or not parts or body.count(delimiter) != len(parts):
+    if first.strip(b"\r\n") or not parts or body.count(delimiter) != len(parts):
         raise _unreadable("the body")
     last = parts.pop()
     if last.rstrip(b"\r\n") != b"--" or not all(part.startswith(b"\r\n") for part in parts):
@@ -61,10 +67,10 @@ def _parts(body: bytes, delimiter: bytes) -> list[bytes]:
 def _fields(head: bytes) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in head.decode("utf-8", "replace").split("\r\n"):
-        match = _HEADER.fullmatch(line)
-        if match is None or match[1].lower() in fields:
+        name, colon, value = line.partition(":")
+        if not _NAME.fullmatch(name) or not colon or name.lower() in fields or not _CLEAN.fullmatch(value):
             raise _unreadable("a part's header")
-        fields[match[1].lower()] = match[2]
+        fields[name.lower()] = value.strip(" \t")
     return fields
 
 

@@ -21,12 +21,15 @@ MAX_PATH_BYTES = 16 * 1024
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 
-# Visible ASCII less ", #, <, > and the backslash. A query may hold bytes beyond ASCII: some clients send text as
-# it is, and nothing here is decided by it.
+# Visible ASCII less ", #, <, > and the backslash. A query may hold bytes beyond ASCII: some clients send text
+# as it is, and nothing here is decided by it.
 _PATH = re.compile(rb"/[!$-;=@-\[\]-~]*(?:\?[!$-;=?-\[\]-~\x80-\xff]*)?")
 
-# Percent-encoded unreserved characters (RFC 3986 2.3): one path for a provider, another one for a rule.
-_DISGUISED = re.compile(rb"(?i)%(?:3[0-9]|4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a]|2[de]|5f|7e)").search
+# A percent sign that encodes nothing, a control character, or an unreserved character (RFC 3986 2.3), which
+# would be one path for a provider and another one for a rule.
+_DISGUISED = re.compile(
+    rb"(?i)%(?:(?![0-9a-f]{2})|[01].|2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9aef])"
+).search
 
 # Two of these would let two parsers see two different requests.
 _ONCE = frozenset(
@@ -61,9 +64,7 @@ def check_head(method: str, path: bytes, version: str, headers: Sequence[tuple[b
     if not _PATH.fullmatch(path):
         raise Refusal(400, "bad_request", "the request path is not valid")
     if _DISGUISED(path.partition(b"?")[0]):
-        raise Refusal(
-            400, "bad_request", "letters and digits of the request path must not be percent-encoded"
-        )
+        raise Refusal(400, "bad_request", "the request path has a percent sign where none belongs")
     check_fields(headers)
 
 

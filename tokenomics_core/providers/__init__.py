@@ -2,6 +2,6 @@
 
 from tokenomics_core.providers.catalogue import Catalogue, load_catalogue
 from tokenomics_core.providers.provider import Provider
-from tokenomics_core.providers.target import Target, TargetError, target
+from tokenomics_core.providers.target import PathError, Target, TargetError, target
 
-__all__ = ["Catalogue", "Provider", "Target", "TargetError", "load_catalogue", "target"]
+__all__ = ["Catalogue", "PathError", "Provider", "Target", "TargetError", "load_catalogue", "target"]

@@ -27,6 +27,10 @@ class TargetError(ValueError):
     """There is no target. The message is one line with a remedy and repeats neither URL nor path."""
 
 
+class PathError(TargetError):
+    """The configuration is right, but the request's path or model is none that can be sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """path: percent-encoded, begins with a slash, without a query."""
@@ -57,7 +61,7 @@ def target(
     parameters: Mapping[str, str] = _NONE,
     provider: str = "",
 ) -> Target:
-    """Joins base URL and path; raises TargetError.
+    """Joins base URL and path; raises TargetError, or PathError when the request is to blame.
 
     request_path: as the client sent it, without a query. chat_path: replaces it when given; ``{model}`` in it
     is filled with model and every other ``{name}``, here and in the base URL, from parameters.
@@ -72,9 +76,9 @@ def target(
     base_path = fill.path(base.path)
     path = _join(base_path, fill.path(chat_path, model) if chat_path else request_path)
     if not _PATH.fullmatch(path):
-        raise TargetError("the path has characters that a URL cannot have; percent-encode them")
+        raise PathError("the path has characters that a URL cannot have; percent-encode them")
     if _has_dot_segments(path):
-        raise TargetError("the path has . or .. segments; send the path it stands for")
+        raise PathError("the path has . or .. segments; send the path it stands for")
     return Target(base.scheme, host, base.port, path)
 
 
@@ -99,7 +103,7 @@ class _Filler:
             if match[1].lower() != "model" or model is None:
                 return _quote(self._value(match[1]))
             if not model:
-                raise TargetError("the request names no model, which this provider has in its path; name one")
+                raise PathError("the request names no model, which this provider has in its path; name one")
             return _quote(model)
 
         return _PLACEHOLDER.sub(segment, path)
@@ -119,7 +123,7 @@ class _Filler:
 def _join(base_path: str, path: str) -> str:
     if not path.startswith("/"):
         if path:
-            raise TargetError("the path does not begin with a slash; send one such as /v1/chat/completions")
+            raise PathError("the path does not begin with a slash; send one such as /v1/chat/completions")
         return base_path or "/"
     base, own = base_path.split("/")[1:], path.split("/")[1:]
     for shared in range(min(len(base), len(own)), 0, -1):
@@ -142,4 +146,4 @@ def _quote(text: str) -> str:
     try:
         return quote(text, safe="")
     except UnicodeEncodeError:
-        raise TargetError("the model's name is no valid text; name another") from None
+        raise PathError("the model's name is no valid text; name another") from None

@@ -1,0 +1,867 @@
+"""The engine: every line that touches mitmproxy's private API stands here.
+
+mitmproxy sends one request per flow, cannot try again, cannot end a stream that runs, forwards a request
+whose hooks failed, and has no time-outs of its own. `install` puts five
+subclasses in the place of its classes:
+
+    Stream             one request: no upstream without clearance, attempts, time-outs, an end in mid-stream
+    ClientConnection   the HTTP/1 side of clients: bounded heads, time-outs, JSON errors
+    ClientConnection2  the HTTP/2 side of clients: JSON errors
+    UpstreamConnection the HTTP/1 side of providers: informational answers are skipped
+    _BodyReader        chunked bodies may carry trailers
+
+It asks addons by two hooks of its own: `tokenomics_attempt` when an attempt ended without the answer, and
+`tokenomics_cut` when a stream that runs must be ended. `check` runs at start and names what an upgrade of
+mitmproxy took away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import inspect
+import re
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import h11
+from h11._readers import ChunkedReader
+from mitmproxy import ctx, flow, hooks, http
+from mitmproxy.addonmanager import AddonManager, safecall
+from mitmproxy.connection import Client, Connection, ConnectionState
+from mitmproxy.proxy import commands, events, layer, server
+from mitmproxy.proxy.layers import http as layers
+from mitmproxy.proxy.layers.http import _http1
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.utils import asyncio_utils
+
+from addons.answer import EXCHANGE, plain_error, refuse
+from tokenomics_core.exchange import Exchange, Ingress
+from tokenomics_core.refusal import Refusal
+from tokenomics_core.request_head import MAX_HEAD_BYTES
+from tokenomics_core.retry import next_attempt
+
+Commands = Generator[Any, Any, Any]
+
+HELD_LIMIT = 1024 * 1024
+"""Bytes of an error answer that are held while it is decided whether to try again."""
+
+ANSWER_LIMIT = 64 * 1024 * 1024
+"""Bytes of an answer that is read as a whole."""
+
+DISCARD_LIMIT = 16 * 1024 * 1024
+"""Bytes of a refused request that are read and dropped, so that the client gets to see the refusal."""
+
+SLOWEST_BODY = 1024
+"""Bytes of a request body that must arrive within each body time-out."""
+
+IDLE_CLIENT = 90.0
+"""Seconds for which a client may keep a connection open between two requests."""
+
+UPSTREAMS_PER_CLIENT = 100
+"""Connections to one provider for one client connection (HTTP/2 clients run their streams side by side)."""
+
+_INFORMATIONAL = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds and bytes; see `server.*` in the configuration."""
+
+    header_timeout: float = 30.0
+    body_timeout: float = 60.0
+    idle_timeout: float = 300.0
+    max_body: int = 20 * 1024 * 1024
+    max_upload: int = 512 * 1024 * 1024
+
+
+@dataclass
+class AttemptEnded:
+    """An attempt that did not bring the answer.
+
+    status, headers: the provider's, when it answered with a status that is tried again; 0 and {} otherwise.
+    An addon sets `again` after preparing flow.request for the next attempt, or leaves it and, where there was
+    no answer at all, sets flow.response.
+    """
+
+    flow: http.HTTPFlow
+    status: int
+    headers: dict[str, str]
+    error: str
+    again: bool = False
+
+
+@dataclass
+class Cut:
+    """A running stream that must end. An addon sets `tail`: the last bytes for the client."""
+
+    flow: http.HTTPFlow
+    refusal: Refusal
+    tail: bytes = b""
+
+
+@dataclass
+class AttemptHook(commands.StartHook):
+    name: ClassVar[str] = "tokenomics_attempt"
+    ended: AttemptEnded
+
+
+@dataclass
+class CutHook(commands.StartHook):
+    name: ClassVar[str] = "tokenomics_cut"
+    cut: Cut
+
+
+class Deadline:
+    """One timer of one layer. It comes back to the layer as a Wakeup.
+
+    mitmproxy's own RequestWakeup cannot be cancelled: each would leave a task asleep for the whole time-out.
+    """
+
+    def __init__(self, owner: layer.Layer) -> None:
+        self.owner = owner
+        self._timer: asyncio.TimerHandle | None = None
+
+    def arm(self, seconds: float) -> None:
+        self.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._fire)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fire(self) -> None:
+        self._timer = None
+        client = self.owner.context.client
+        handler = _proxyserver().connections.get(client.id)
+        if handler is None:
+            return
+        command = commands.RequestWakeup(0)
+        for outer, inner in pairwise(self.owner.context.layers):
+            if isinstance(outer, layers.HttpLayer):
+                outer.command_sources[command] = inner
+        asyncio_utils.create_task(
+            handler.server_event(events.Wakeup(command)),
+            name="deadline",
+            keep_ref=True,
+            client=client.peername,
+        )
+
+
+class Silence(layer.Layer):
+    """Takes the place of an upstream connection that we closed: its last events concern nobody."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        yield from ()
+
+
+class Stream(layers.HttpStream):
+    """One request of one client."""
+
+    limits: ClassVar[Limits] = Limits()
+
+    def __init__(self, context: Any, stream_id: int) -> None:
+        super().__init__(context, stream_id)
+        self.deadline = Deadline(self)
+        self.last_byte = 0.0
+        self.uploaded = 0
+        self.held: layers.ResponseHeaders | None = None
+        self.held_body = b""
+
+    @property
+    def exchange(self) -> Exchange | None:
+        return self.flow.metadata.get(EXCHANGE)
+
+    @property
+    def parent(self) -> layers.HttpLayer:
+        found = self.context.layers[self.context.layers.index(self) - 1]
+        assert isinstance(found, layers.HttpLayer)
+        return found
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Wakeup):
+            yield from self.timed_out()
+        else:
+            yield from super()._handle_event(event)
+
+    # The request.
+
+    def state_wait_for_request_headers(self, event: layers.RequestHeaders) -> Commands:
+        request = event.request
+        if self.mode is layers.HTTPMode.transparent:
+            ingress = Ingress.TUNNEL
+            absolute = bool(request.host) and not request.is_http2
+        else:
+            absolute = bool(request.host) and (not request.is_http2 or request.scheme == "http")
+            ingress = Ingress.FORWARD if absolute else Ingress.BASE_URL
+        fresh = http.HTTPFlow(self.context.client, self.context.server)
+        fresh.metadata["ingress"] = ingress
+        fresh.metadata["absolute"] = absolute
+        event.replay_flow = fresh
+        yield from super().state_wait_for_request_headers(event)
+        if self.flow.response is not None and self.client_state == self.state_consume_request_body:
+            yield from self.answer_now()
+
+    def state_consume_request_body(self, event: Any) -> Commands:
+        held = len(self.request_body_buf)
+        if isinstance(event, layers.RequestData) and held + len(event.data) > self.limits.max_body:
+            self.fail(too_large(self.limits.max_body))
+            yield from self.answer_now()
+            return
+        yield from super().state_consume_request_body(event)
+
+    def state_stream_request_body(self, event: Any) -> Commands:
+        if isinstance(event, layers.RequestData):
+            self.uploaded += len(event.data)
+            if self.uploaded > self.limits.max_upload:
+                yield from self.cancel_upstream()
+                self.fail(too_large(self.limits.max_upload))
+                yield from self.answer_now()
+                return
+        yield from super().state_stream_request_body(event)
+        if isinstance(event, layers.RequestEndOfMessage) and self.exchange is not None:
+            self.exchange.request_bytes = self.uploaded
+            if self.server_state == self.state_wait_for_response_headers:
+                self.arm_first_byte()
+
+    # The upstream.
+
+    def make_server_connection(self) -> Commands:
+        while True:
+            exchange = self.exchange
+            if exchange is None or not exchange.cleared:
+                self.fail(Refusal(503, "not_cleared", "the request did not pass every step of the gateway"))
+                yield from self.answer_now()
+                return False
+            connection, error = yield layers.GetHttpConnection(
+                (self.flow.request.host, self.flow.request.port),
+                self.flow.request.scheme == "https",
+                self.flow.server_conn.via,
+                self.flow.server_conn.transport_protocol,
+            )
+            if (yield from self.check_killed(True)):
+                return False
+            if not error:
+                self.context.server = self.flow.server_conn = connection
+                exchange.sent = True
+                if self.client_state == self.state_done:
+                    self.arm_first_byte()
+                return True
+            # A failed connection would answer for its address ever after.
+            for dead in [each for each in self.parent.connections if each.error]:
+                del self.parent.connections[dead]
+            verdict = yield from self.ask(0, {}, connect_error(error))
+            if verdict is None:
+                return False
+            if not verdict:
+                yield from self.give_up()
+                return False
+
+    def send_request(self) -> Commands:
+        request, upstream = self.flow.request, self.context.server
+        content = request.raw_content
+        yield layers.SendHttp(layers.RequestHeaders(self.stream_id, request, not content), upstream)
+        if content:
+            yield layers.SendHttp(layers.RequestData(self.stream_id, content), upstream)
+        yield layers.SendHttp(layers.RequestEndOfMessage(self.stream_id), upstream)
+
+    def send_again(self) -> Commands:
+        self.flow.response = None
+        self.held, self.held_body = None, b""
+        self.server_state = self.state_wait_for_response_headers
+        if (yield from self.make_server_connection()):
+            yield from self.send_request()
+
+    def arm_first_byte(self) -> None:
+        attempt = self.exchange.attempt if self.exchange else None
+        self.deadline.arm(attempt.timeout if attempt else self.limits.idle_timeout)
+
+    def ask(self, status: int, headers: dict[str, str], error: str) -> Commands:
+        """True: flow.request is that of the next attempt. False: it was the last. None: the client left."""
+        self.deadline.cancel()
+        ended = AttemptEnded(self.flow, status, headers, error)
+        yield AttemptHook(ended)
+        if (yield from self.check_killed(True)):
+            return None
+        return ended.again
+
+    def attempt_failed(self, error: str) -> Commands:
+        verdict = yield from self.ask(0, {}, error)
+        if verdict:
+            yield from self.send_again()
+        elif verdict is False:
+            yield from self.give_up()
+
+    def give_up(self) -> Commands:
+        if self.flow.response is None:
+            self.fail(Refusal(502, "upstream_failed", "the provider gave no answer"))
+        yield from self.answer_now()
+
+    def cancel_upstream(self) -> Commands:
+        upstream = self.context.server
+        if upstream in self.parent.connections:
+            yield layers.SendHttp(
+                layers.RequestProtocolError(self.stream_id, "cancelled", layers.ErrorCode.CANCEL), upstream
+            )
+            self.forget_upstream()
+
+    def forget_upstream(self) -> None:
+        upstream = self.context.server
+        if upstream in self.parent.connections:
+            self.parent.connections[upstream] = Silence(self.context.fork())
+
+    # The answer.
+
+    def state_wait_for_response_headers(self, event: layers.ResponseHeaders) -> Commands:
+        self.deadline.cancel()
+        status = event.response.status_code
+        upgrade = status == 101 and "upgrade" in self.flow.request.headers
+        if not 200 <= status <= 599 and not upgrade:
+            yield from self.cancel_upstream()
+            yield from self.attempt_failed("the provider's answer has no valid status")
+            return
+        exchange = self.exchange
+        if (
+            exchange is not None
+            and next_attempt(exchange.attempts, exchange.current, status, exchange.retry_on) is not None
+        ):
+            self.held, self.held_body = event, b""
+            self.server_state = self.state_hold_answer
+            self.deadline.arm(self.limits.idle_timeout)
+            return
+        yield from self.begin_answer(event)
+
+    def state_hold_answer(self, event: Any) -> Commands:
+        """Collects an error answer to its end, which keeps the connection fit for the next attempt."""
+        assert self.held is not None
+        if isinstance(event, layers.ResponseData):
+            self.held_body += event.data
+            if len(self.held_body) > HELD_LIMIT:
+                yield from self.release_held(whole=False)
+        elif isinstance(event, layers.ResponseEndOfMessage):
+            response = self.held.response
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            verdict = yield from self.ask(response.status_code, headers, "")
+            if verdict:
+                yield from self.send_again()
+            elif verdict is False:
+                yield from self.release_held(whole=True)
+
+    def release_held(self, *, whole: bool) -> Commands:
+        assert self.held is not None
+        held, body = self.held, self.held_body
+        self.held, self.held_body = None, b""
+        yield from self.begin_answer(held)
+        running = (self.state_consume_response_body, self.state_stream_response_body)
+        if body and self.server_state in running:
+            yield from self.server_state(layers.ResponseData(self.stream_id, body))
+        if whole and self.server_state in running:
+            yield from self.server_state(layers.ResponseEndOfMessage(self.stream_id))
+
+    def begin_answer(self, event: layers.ResponseHeaders) -> Commands:
+        self.flow.response = event.response
+        if (yield from self.check_invalid(False)):
+            return
+        yield layers.HttpResponseHeadersHook(self.flow)
+        if (yield from self.check_killed(True)):
+            yield from self.cancel_upstream()
+            return
+        exchange = self.exchange
+        if self.flow.response is not event.response or exchange is None or not exchange.metered:
+            yield from self.cancel_upstream()
+            if self.flow.response is event.response:
+                self.fail(Refusal(500, "internal_error", "the answer did not pass every step of the gateway"))
+            yield from self.answer_now()
+            return
+        self.last_byte = time.monotonic()
+        self.deadline.arm(self.limits.idle_timeout)
+        if self.flow.response.stream and not event.end_stream:
+            yield from self.start_response_stream()
+        else:
+            self.server_state = self.state_consume_response_body
+
+    def state_consume_response_body(self, event: Any) -> Commands:
+        self.last_byte = time.monotonic()
+        held = len(self.response_body_buf)
+        if isinstance(event, layers.ResponseData) and held + len(event.data) > ANSWER_LIMIT:
+            yield from self.cancel_upstream()
+            self.fail(Refusal(502, "answer_too_large", "the provider's answer is too large"))
+            yield from self.answer_now()
+            return
+        yield from super().state_consume_response_body(event)
+
+    def state_stream_response_body(self, event: Any) -> Commands:
+        self.last_byte = time.monotonic()
+        yield from super().state_stream_response_body(event)
+        exchange = self.exchange
+        if exchange is not None and exchange.stop and self.server_state == self.state_stream_response_body:
+            yield from self.cancel_upstream()
+            yield from self.send_response(already_streamed=True)
+
+    def send_response(self, already_streamed: bool = False) -> Commands:
+        self.deadline.cancel()
+        for command in super().send_response(already_streamed):
+            yield command
+            if isinstance(command, layers.HttpResponseHook):
+                exchange = self.exchange
+                if exchange is not None and not exchange.recorded:
+                    # What was not written down is not given out.
+                    if already_streamed:
+                        self.flow.error = flow.Error(flow.Error.KILLED_MESSAGE)
+                    else:
+                        self.fail(Refusal(500, "not_recorded", "the exchange could not be recorded"))
+
+    def state_done(self, event: Any) -> Commands:
+        # The rest of a request that was answered before its end.
+        yield from ()
+
+    def fail(self, refusal: Refusal) -> None:
+        refuse(self.flow, refusal)
+
+    def answer_now(self) -> Commands:
+        """Sends flow.response, which no provider made, whatever the client still has to say."""
+        assert self.flow.response is not None
+        self.deadline.cancel()
+        self.client_state = self.state_done
+        self.request_body_buf.clear()
+        self.response_body_buf.clear()
+        self.flow.response.timestamp_start = time.time()
+        yield from self.send_response()
+
+    # What goes wrong on the way.
+
+    def handle_protocol_error(self, event: Any) -> Commands:
+        state = self.server_state
+        if isinstance(event, layers.ResponseProtocolError) and self.client_state != self.state_errored:
+            self.forget_upstream()
+            if state in (self.state_wait_for_response_headers, self.state_hold_answer):
+                yield from self.attempt_failed(upstream_error(event.message))
+                return
+            if state == self.state_consume_response_body:
+                self.fail(Refusal(502, "upstream_failed", "failed to read upstream response"))
+                yield from self.answer_now()
+                return
+            if state == self.state_stream_response_body:
+                # The client gets the error in its own words, and then a connection that breaks off: no SDK
+                # and no simple reader can take what came for the whole.
+                yield from self.give_tail(
+                    Refusal(502, "upstream_failed", "the provider broke off its answer")
+                )
+        self.deadline.cancel()
+        yield from super().handle_protocol_error(event)
+
+    def timed_out(self) -> Commands:
+        state = self.server_state
+        if state in (self.state_wait_for_response_headers, self.state_hold_answer):
+            yield from self.cancel_upstream()
+            yield from self.attempt_failed("the provider did not answer in time")
+        elif state in (self.state_consume_response_body, self.state_stream_response_body):
+            left = self.last_byte + self.limits.idle_timeout - time.monotonic()
+            if left > 0:
+                self.deadline.arm(left)
+                return
+            refusal = Refusal(504, "upstream_timeout", "the provider stopped in the middle of its answer")
+            yield from self.cancel_upstream()
+            if state == self.state_stream_response_body:
+                yield from self.give_tail(refusal)
+                yield from self.send_response(already_streamed=True)
+            else:
+                self.fail(refusal)
+                yield from self.answer_now()
+
+    def give_tail(self, refusal: Refusal) -> Commands:
+        cut = Cut(self.flow, refusal)
+        yield CutHook(cut)
+        if cut.tail:
+            yield layers.SendHttp(layers.ResponseData(self.stream_id, cut.tail), self.context.client)
+
+
+class ClientConnection(layers.Http1Server):
+    """The HTTP/1 connection of a client."""
+
+    limits: ClassVar[Limits] = Limits()
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(context)
+        self.deadline = Deadline(self)
+        self.phase: tuple[str, int] = ("", 0)
+        self.received = 0
+        self.discarded = 0
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Wakeup):
+            yield from self.timed_out()
+            return
+        if isinstance(event, events.DataReceived):
+            self.received += len(event.data)
+            if self.state == self.done:
+                return
+            if self.state == self.read_headers and self.head_too_large(event.data):
+                yield from self.turn_away(431, "the request head is too large")
+                return
+            if self.response_done:
+                self.discarded += len(event.data)
+                if self.discarded > DISCARD_LIMIT:
+                    yield commands.CloseConnection(self.conn)
+                    return
+        yield from super()._handle_event(event)
+        self.watch()
+
+    def head_too_large(self, data: bytes) -> bool:
+        if len(self.buf) + len(data) <= MAX_HEAD_BYTES:
+            return False
+        head = (bytes(self.buf) + data)[: MAX_HEAD_BYTES + 4]
+        return b"\r\n\r\n" not in head and b"\n\n" not in head
+
+    def watch(self) -> None:
+        """Keeps the deadline in step with what the connection is waiting for."""
+        if self.state == self.read_headers:
+            name = "head" if self.buf or self.stream_id == 1 else "idle"
+        elif self.state == self.read_body:
+            name = "body"
+        else:
+            name = ""
+        if (name, self.stream_id) == self.phase:
+            return
+        self.phase = (name, self.stream_id)
+        seconds = {"head": self.limits.header_timeout, "body": self.limits.body_timeout, "idle": IDLE_CLIENT}
+        if name:
+            self.received = 0
+            self.deadline.arm(seconds[name])
+        else:
+            self.deadline.cancel()
+
+    def timed_out(self) -> Commands:
+        name, stream_id = self.phase
+        if name == "body" and self.received >= SLOWEST_BODY:
+            self.received = 0
+            self.deadline.arm(self.limits.body_timeout)
+        elif name == "body":
+            if self.response is None:
+                yield from self.turn_away(408, "the request body did not arrive in time")
+            else:
+                yield commands.CloseConnection(self.conn)
+            yield ReceiveHttp(
+                layers.RequestProtocolError(
+                    stream_id, "the request body did not arrive in time", layers.ErrorCode.CLIENT_DISCONNECTED
+                )
+            )
+        elif name == "head" and self.state != self.done:
+            yield from self.turn_away(408, "the request head did not arrive in time")
+        else:
+            yield commands.CloseConnection(self.conn)
+
+    def turn_away(self, status: int, message: str) -> Commands:
+        self.state = self.done
+        if self.conn.state & ConnectionState.CAN_WRITE:
+            yield commands.SendData(self.conn, json_error(status, message))
+        if self.context.client.tls_established:
+            yield commands.CloseConnection(self.conn)
+        else:
+            # Closing with unread data would make the kernel throw our answer away.
+            self.phase = ("closing", self.stream_id)
+            self.deadline.arm(2.0)
+            yield commands.CloseTcpConnection(self.conn, half_close=True)
+
+
+class ClientConnection2(layers.Http2Server):
+    """The HTTP/2 connection of a client."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, layers.ResponseProtocolError):
+            status = event.code.http_status_code()
+            stream = self.h2_conn.streams.get(event.stream_id)
+            unanswered = stream is not None and not stream.state_machine.headers_sent
+            if status and unanswered and self.is_open_for_us(event.stream_id):
+                response = plain_error(status, error_message(status))
+                for part in (
+                    layers.ResponseHeaders(event.stream_id, response, False),
+                    layers.ResponseData(event.stream_id, response.raw_content or b""),
+                    layers.ResponseEndOfMessage(event.stream_id),
+                ):
+                    yield from super()._handle_event(part)
+                return
+        yield from super()._handle_event(event)
+
+
+class UpstreamConnection(layers.Http1Client):
+    """The HTTP/1 connection to a provider."""
+
+    def read_headers(self, event: Any) -> Commands:
+        if isinstance(event, events.DataReceived) and self.request:
+            # RFC 9110 15.2: informational answers come before the final one and may be dropped by a proxy.
+            while _INFORMATIONAL.match(bytes(self.buf)[:12]):
+                if self.buf.maybe_extract_lines() is None:
+                    break
+            if len(self.buf) > 4 * MAX_HEAD_BYTES and b"\r\n\r\n" not in bytes(self.buf):
+                yield commands.CloseConnection(self.conn)
+                yield ReceiveHttp(
+                    layers.ResponseProtocolError(
+                        self.stream_id or 0, "head too large", layers.ErrorCode.GENERIC_SERVER_ERROR
+                    )
+                )
+                return
+            if not self.buf or _INFORMATIONAL.match(bytes(self.buf)[:12]):
+                return
+        yield from super().read_headers(event)
+
+
+class _BodyReader(ChunkedReader):
+    """Chunked bodies; their trailers are dropped, which RFC 9110 6.5.1 lets an intermediary do."""
+
+    def __call__(self, buf: Any) -> Any:
+        event = super().__call__(buf)
+        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+
+def _make_body_reader(expected_size: int | None) -> Any:
+    return _BodyReader() if expected_size is None else _http1_make_body_reader(expected_size)
+
+
+_http1_make_body_reader = _http1.make_body_reader
+
+
+# Words for what went wrong. mitmproxy's own may hold bytes of the provider's answer, and so a key.
+
+
+def connect_error(error: str) -> str:
+    text = error.lower()
+    for sign, words in (
+        ("connection killed", "the connection was not allowed"),
+        ("refused", "connection refused"),
+        ("certificate", "the provider's certificate was not accepted"),
+        ("tls", "the TLS handshake failed"),
+        ("not known", "the host name is not known"),
+        ("no address", "the host name is not known"),
+        ("timed out", "connection timed out"),
+    ):
+        if sign in text:
+            return words
+    return "no connection"
+
+
+def upstream_error(message: str) -> str:
+    if "closed" in message:
+        return "the provider closed the connection"
+    return "the provider's answer is not valid HTTP"
+
+
+def error_message(status: int) -> str:
+    return {
+        400: "the request is not valid HTTP",
+        408: "the request did not arrive in time",
+        413: "the request is too large",
+        431: "the request head is too large",
+        502: "the provider gave no valid answer",
+    }.get(status, "the request failed")
+
+
+def json_error(status_code: int, message: str = "") -> bytes:
+    """A whole HTTP/1 answer, for requests that never became one; in the place of mitmproxy's HTML pages."""
+    response = plain_error(status_code, message if message in _OURS else error_message(status_code))
+    response.headers["connection"] = "close"
+    return _http1.http1.assemble_response(response)
+
+
+_OURS = frozenset(
+    {
+        "the request head is too large",
+        "the request head did not arrive in time",
+        "the request body did not arrive in time",
+    }
+)
+
+
+def too_large(limit: int) -> Refusal:
+    return Refusal(413, "request_too_large", f"the request body is larger than {limit // (1024 * 1024)} MiB")
+
+
+# What the addons may ask of the engine beyond hooks.
+
+
+def _proxyserver() -> Any:
+    return ctx.master.addons.get("proxyserver")
+
+
+class Watchdog:
+    """Ends what has not come about in time: one timer for each connection that is watched."""
+
+    def __init__(self, seconds: float, end: Callable[[Client, Connection], None]) -> None:
+        self._seconds = seconds
+        self._end = end
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def watch(self, client: Client, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers[connection.id] = loop.call_later(self._seconds, self._fire, client, connection)
+
+    def done(self, connection: Connection) -> None:
+        if timer := self._timers.pop(connection.id, None):
+            timer.cancel()
+
+    def _fire(self, client: Client, connection: Connection) -> None:
+        self._timers.pop(connection.id, None)
+        self._end(client, connection)
+
+
+def close_connection(client: Client, connection: Connection) -> None:
+    """Closes one of a client's connections; its own takes every upstream connection with it."""
+    handler = _proxyserver().connections.get(client.id)
+    transport = handler.transports.get(connection) if handler is not None else None
+    if transport is None:
+        return
+    if transport.writer is None:
+        # Still connecting; this makes the attempt fail.
+        transport.handler.cancel()
+    else:
+        handler.close_connection(connection)
+
+
+def close_all_clients() -> None:
+    for handler in list(_proxyserver().connections.values()):
+        if handler.client in handler.transports:
+            handler.close_connection(handler.client)
+
+
+def allow_parallel_upstreams(client: Client) -> None:
+    handler = _proxyserver().connections.get(client.id)
+    if handler is not None:
+        handler.max_conns = collections.defaultdict(lambda: asyncio.Semaphore(UPSTREAMS_PER_CLIENT))
+
+
+async def listen(modes: list[str]) -> None:
+    """Closes the listeners there are, and opens one for each of mitmproxy's mode specifications."""
+    await _proxyserver().servers.update([ProxyMode.parse(mode) for mode in modes])
+
+
+async def stop_listening() -> None:
+    """Closes the listeners. Connections that are open stay."""
+    await _proxyserver().servers.update([])
+
+
+def listen_addresses() -> list[tuple[Any, ...]]:
+    return list(_proxyserver().listen_addrs())
+
+
+def open_connections() -> int:
+    return len(_proxyserver().connections)
+
+
+class Dispatch(AddonManager):
+    """mitmproxy's addon manager with its look-up done once.
+
+    It asks every addon of the chain for every hook of every event anew, which costs more than all our steps.
+    For a Master whose chain is complete when it runs.
+    """
+
+    def __init__(self, master: Any) -> None:
+        super().__init__(master)
+        self._hooks: dict[str, list[Callable[..., Any]]] = {}
+        self._fields: dict[type, tuple[str, ...]] = {}
+
+    def register(self, addon: Any) -> Any:
+        self._hooks.clear()
+        return super().register(addon)
+
+    async def handle_lifecycle(self, event: hooks.Hook) -> None:
+        # No addon of ours wants mitmproxy's `update`, which would follow each event of a flow.
+        await self.trigger_event(event)
+
+    async def trigger_event(self, event: hooks.Hook) -> None:
+        found = self._hooks.get(event.name)
+        if found is None:
+            found = [hook for addon in self.chain for _, hook in self._iter_hooks(addon, event)]
+            self._hooks[event.name] = found
+        if not found:
+            return
+        names = self._fields.get(type(event))
+        if names is None:
+            names = self._fields[type(event)] = tuple(field.name for field in fields(event))  # type: ignore[arg-type]
+        arguments = [getattr(event, name) for name in names]
+        for hook in found:
+            with safecall():
+                result = hook(*arguments)
+                if result is not None and inspect.isawaitable(result):
+                    await result
+
+
+# Installation.
+
+
+class EngineError(RuntimeError):
+    """mitmproxy is not the one this engine was written for."""
+
+
+_NEEDED: tuple[tuple[object, str], ...] = (
+    (
+        layers.HttpStream,
+        "state_wait_for_request_headers state_consume_request_body state_stream_request_body "
+        "state_wait_for_response_headers state_consume_response_body state_stream_response_body "
+        "send_response start_response_stream make_server_connection handle_protocol_error check_killed "
+        "check_invalid passthrough state_done state_errored mode",
+    ),
+    (layers.HttpLayer, "make_stream get_connection event_to_child"),
+    (layers.Http1Server, "read_headers read_body done send mark_done"),
+    (layers.Http1Client, "read_headers"),
+    (layers.Http2Server, "is_open_for_us"),
+    (_http1, "make_error_response make_body_reader http1"),
+    (server.ConnectionHandler, "server_event close_connection"),
+    (http.MessageData, "__post_init__"),
+)
+
+
+def check() -> None:
+    """Raises EngineError naming the first thing of mitmproxy's that the engine needs and does not find."""
+    for owner, names in _NEEDED:
+        for name in names.split():
+            if not hasattr(owner, name):
+                raise EngineError(
+                    f"this mitmproxy has no {getattr(owner, '__name__', owner)}.{name}; "
+                    "install the version that pyproject.toml asks for"
+                )
+    shapes: tuple[tuple[Callable[..., Any], list[str]], ...] = (
+        (layers.HttpStream.__init__, ["self", "context", "stream_id"]),
+        (layers.HttpStream.send_response, ["self", "already_streamed"]),
+        (layers.HttpStream.check_killed, ["self", "emit_error_hook"]),
+        (layers.GetHttpConnection, ["address", "tls", "via", "transport_protocol"]),
+        (layers.RequestHeaders, ["stream_id", "request", "end_stream", "replay_flow"]),
+        (layers.ResponseHeaders, ["stream_id", "response", "end_stream"]),
+    )
+    for function, expected in shapes:
+        found = list(inspect.signature(function).parameters)
+        if found != expected:
+            raise EngineError(
+                f"mitmproxy's {function.__qualname__} takes {found}, not {expected}; "
+                "install the version that pyproject.toml asks for"
+            )
+
+
+def install(limits: Limits) -> None:
+    """Puts the engine in the place of mitmproxy's classes, for this process and for good."""
+    check()
+    Stream.limits = ClientConnection.limits = limits
+    layers.HttpStream = Stream  # type: ignore[misc]
+    layers.Http1Server = ClientConnection  # type: ignore[misc]
+    layers.Http2Server = ClientConnection2  # type: ignore[misc]
+    layers.Http1Client = UpstreamConnection  # type: ignore[misc]
+    _http1.make_body_reader = _make_body_reader
+    _http1.make_error_response = json_error
+    # A check of types for each message, made for mitmproxy's developers; 5 % of a request's time.
+    http.MessageData.__post_init__ = lambda self: None  # type: ignore[method-assign]
+
+
+__all__ = [
+    "AttemptEnded",
+    "Connection",
+    "Cut",
+    "EngineError",
+    "Limits",
+    "Watchdog",
+    "check",
+    "install",
+]

@@ -1,0 +1,192 @@
+"""Frames: a WebSocket is LLM traffic. Each response that is asked for in its frames is a request of its own,
+under the same identity, routing and counting as one over HTTPS, with a row of its own."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from dataclasses import dataclass, field
+
+from mitmproxy import ctx, http
+from mitmproxy.websocket import WebSocketMessage
+
+from addons.answer import exchange_of
+from addons.identity import Identity
+from addons.records import write_down
+from addons.services import Services
+from tokenomics_core.dialects import frame_reader
+from tokenomics_core.dialects.frames import Done, FrameReader, Started, Turn
+from tokenomics_core.exchange import Exchange
+from tokenomics_core.policy import ResolvedPolicy
+from tokenomics_core.refusal import Refusal
+from tokenomics_core.routing import Aim, plan
+from tokenomics_core.scrub import scrub
+
+log = logging.getLogger("tokenomics")
+
+
+@dataclass
+class Connection:
+    """One upgraded connection. running: the exchange of each turn that is not over."""
+
+    upgrade: Exchange
+    reader: FrameReader
+    secret: bytes
+    running: dict[Turn, Exchange] = field(default_factory=dict)
+
+
+class Frames:
+    def __init__(self, services: Services, identity: Identity) -> None:
+        self.services = services
+        self.identity = identity
+
+    def websocket_start(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None:
+            reader = frame_reader(exchange.path, exchange.query)
+            flow.metadata["connection"] = Connection(exchange, reader, flow.metadata.get("secret", b""))
+
+    async def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """Nothing passes whose handling failed."""
+        assert flow.websocket is not None
+        message = flow.websocket.messages[-1]
+        # They would be kept for the life of the connection.
+        flow.websocket.messages[:-1] = []
+        connection: Connection | None = flow.metadata.get("connection")
+        if message.injected:
+            return
+        if connection is None:
+            message.drop()
+            return
+        try:
+            if message.from_client:
+                self._from_client(flow, connection, message)
+            else:
+                await self._from_provider(connection, message)
+        except Refusal as refusal:
+            await self._refuse(flow, connection, message, refusal)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            log.error(
+                "%s at %s:%s; the frame was refused", type(error).__name__, place.filename, place.lineno
+            )
+            failed = Refusal(500, "internal_error", "the gateway failed on this frame and refused it")
+            await self._refuse(flow, connection, message, failed)
+
+    async def websocket_end(self, flow: http.HTTPFlow) -> None:
+        connection: Connection | None = flow.metadata.get("connection")
+        if connection is None:
+            return
+        connection.reader.close()
+        for turn, exchange in list(connection.running.items()):
+            exchange.error = "the gateway stopped" if self.services.stopping else "the connection ended"
+            await self._settle(connection, turn, exchange)
+
+    def _from_client(self, flow: http.HTTPFlow, connection: Connection, message: WebSocketMessage) -> None:
+        if not message.is_text:
+            raise Refusal(400, "bad_request", "only text frames are understood on this connection")
+        turn = connection.reader.client_frame(message.content.decode("utf-8", "replace"))
+        if turn is None:
+            return
+        exchange = self._begin(connection, turn)
+        policy = self._govern(connection, exchange)
+        if turn.body is not None:
+            exchange.dialect.add_prompts(turn.body, policy.prompts)
+            if turn.body.changed:
+                message.content = turn.body.render()
+        exchange.request_bytes = len(message.content)
+        exchange.sent = True
+        connection.reader.sent(turn)
+
+    def _govern(self, connection: Connection, exchange: Exchange) -> ResolvedPolicy:
+        """What the policy, as it is now, says of this frame; raises Refusal."""
+        upgrade = connection.upgrade
+        assert upgrade.token is not None
+        if reason := self.services.ledger.unavailable:
+            log.error("%s", reason)
+            raise Refusal(503, "ledger_unavailable", "the ledger cannot be written; see the gateway's log")
+        record = self.identity.find(upgrade.token.hash)
+        if record is None:
+            raise Refusal(401, "invalid_token", "invalid token")
+        exchange.token, exchange.policy = record, record.policy
+        self.identity.check_enforced(record.policy)
+        aim = Aim(upgrade.path, exchange.model, modelled=True, host=upgrade.host, port=upgrade.port)
+        catalogue, defaults = self.services.catalogue, self.services.defaults
+        attempts, _ = plan(record.policy, catalogue, defaults, aim, {}, retries=False)
+        attempt, first = attempts[0], upgrade.attempts[0]
+        if (attempt.target.origin, attempt.key_env) != (first.target.origin, first.key_env):
+            raise Refusal(
+                403, "other_provider", "the policy sends this model to another provider; use HTTPS for it"
+            )
+        exchange.attempts = attempts
+        return attempt.policy
+
+    async def _from_provider(self, connection: Connection, message: WebSocketMessage) -> None:
+        clean = scrub(message.content, connection.secret)
+        if clean is not message.content:
+            message.content = clean
+        if not message.is_text:
+            return
+        frame = connection.reader.server_frame(message.content.decode("utf-8", "replace"))
+        if frame is None:
+            return
+        exchange = connection.running.get(frame.turn)
+        if exchange is None:
+            # The provider began by itself.
+            exchange = self._begin(connection, frame.turn)
+            exchange.policy, exchange.attempts = connection.upgrade.policy, connection.upgrade.attempts
+            exchange.sent = True
+        exchange.response_bytes += len(message.content)
+        if isinstance(frame, Started | Done) and not exchange.upstream_status:
+            exchange.upstream_status = exchange.status = 200
+        if isinstance(frame, Done):
+            if frame.error:
+                exchange.error = "the provider reported a failure"
+                exchange.upstream_status = exchange.status = frame.status or 500
+            await self._settle(connection, frame.turn, exchange)
+
+    def _begin(self, connection: Connection, turn: Turn) -> Exchange:
+        upgrade = connection.upgrade
+        self.services.begin()
+        exchange = connection.running[turn] = Exchange(
+            id=self.services.new_id(),
+            started=self.services.now(),
+            clock=self.services.clock(),
+            ingress=upgrade.ingress,
+            method="GET",
+            path=upgrade.path,
+            query="",
+            dialect=connection.reader.dialect,
+            host=upgrade.host,
+            remote_addr=upgrade.remote_addr,
+            user_agent=upgrade.user_agent,
+            agent=upgrade.agent,
+            token=upgrade.token,
+            client_credentials=upgrade.client_credentials,
+            body=turn.body,
+            model=turn.model,
+            stream=True,
+        )
+        return exchange
+
+    async def _settle(self, connection: Connection, turn: Turn, exchange: Exchange) -> None:
+        connection.running.pop(turn, None)
+        exchange.answer = turn.answer
+        self.services.end()
+        await write_down(exchange, self.services, "frame", connection.upgrade.id)
+
+    async def _refuse(
+        self, flow: http.HTTPFlow, connection: Connection, message: WebSocketMessage, refusal: Refusal
+    ) -> None:
+        """The frame goes nowhere; the client gets an error in its dialect, the ledger a row."""
+        message.drop()
+        if not message.from_client:
+            return
+        unsent = next((turn for turn, exchange in connection.running.items() if not exchange.sent), None)
+        request_id = connection.upgrade.id
+        if unsent is not None:
+            exchange = connection.running[unsent]
+            exchange.refusal, exchange.status, request_id = refusal, refusal.status, exchange.id
+            await self._settle(connection, unsent, exchange)
+        frame = connection.reader.error_frame(refusal, request_id, unsent)
+        ctx.master.commands.call("inject.websocket", flow, True, frame.encode(), True)

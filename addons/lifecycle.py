@@ -1,0 +1,108 @@
+"""Lifecycle: mitmproxy's options as this gateway needs them, a graceful stop, records flushed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from mitmproxy import ctx
+
+from addons import engine
+from addons.services import Services, in_thread
+from tokenomics_core.certificates import combine_own_certificate, ensure_bundle
+
+log = logging.getLogger("tokenomics")
+
+
+class Lifecycle:
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.configured = False
+
+    def load(self, loader: object) -> None:
+        server = self.services.config.server
+        engine.install(
+            engine.Limits(
+                header_timeout=server.header_timeout,
+                body_timeout=server.body_timeout,
+                idle_timeout=server.idle_timeout,
+                max_body=int(server.max_body_mb * 1024 * 1024),
+            )
+        )
+
+    def configure(self, updated: set[str]) -> None:
+        """Setting options calls this again: once is enough."""
+        if self.configured:
+            return
+        self.configured = True
+        server, certificates = self.services.config.server, self.services.certificates
+        wanted: dict[str, object] = {
+            # Eager opens an upstream connection before any step has run.
+            "connection_strategy": "lazy",
+            # Otherwise arbitrary bytes inside CONNECT become a TCP tunnel.
+            "rawtcp": False,
+            "tcp_timeout": 3600,
+            "stream_large_bodies": None,
+            "body_size_limit": None,
+            "store_streamed_bodies": False,
+            "validate_inbound_headers": True,
+            "proxy_debug": False,
+            "http3": False,
+            # What mitmdump prints of a flow holds its URL.
+            "flow_detail": 0,
+            "confdir": str(certificates.directory),
+            "ssl_verify_upstream_trusted_ca": self._upstream_ca(),
+        }
+        if server.tls.cert_file and server.tls.key_file:
+            own = combine_own_certificate(server.tls.cert_file, server.tls.key_file, certificates.directory)
+            # Without a name of its own it would be shown for every host; its own names count by themselves.
+            wanted["certs"] = [f"own-certificate.invalid={own}"]
+        known = ctx.options.keys()
+        ctx.options.update(**{name: value for name, value in wanted.items() if name in known})
+
+    async def running(self) -> None:
+        """mitmdump opens its listener before it loads a script; where none was named, ours follow it."""
+        if ctx.options.mode == ["regular"] and ctx.options.listen_port is None:
+            await engine.listen(listeners(self.services))
+
+    async def done(self) -> None:
+        """No new connections; running exchanges finish, within bounds; every record is on disk.
+
+        It is async for a second reason: mitmdump cannot unload an addon whose `done` is, so that an edit of
+        the script never leaves the port open without its policy.
+        """
+        await engine.stop_listening()
+        if not await self._drained(self.services.config.server.drain_timeout):
+            log.warning("%d exchanges were cut at the stop", self.services.in_flight)
+            self.services.stopping = True
+            engine.close_all_clients()
+            await self._drained(2.0)
+        await in_thread(self._close)
+
+    async def _drained(self, seconds: float) -> bool:
+        if self.services.in_flight:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.services.idle.wait(), seconds)
+        return self.services.in_flight == 0
+
+    def _close(self) -> None:
+        self.services.ledger.close()
+        self.services.request_log.close()
+        self.services.store.close()
+
+    def _upstream_ca(self) -> str | None:
+        extra = self.services.config.server.upstream_ca
+        if extra is None:
+            return None
+        return str(ensure_bundle(self.services.certificates.directory / "upstream-bundle.pem", extra))
+
+
+def listeners(services: Services) -> list[str]:
+    """mitmproxy's modes: one port for everything, and a second one by the name of TLS."""
+    server = services.config.server
+    ports = [server.http_port]
+    if server.tls.enabled:
+        ports.append(server.https_port)
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return [f"regular@{host}:{port}" for port in dict.fromkeys(ports) if port]

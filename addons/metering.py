@@ -1,0 +1,219 @@
+"""Metering: reads the provider's answer as it passes, cleans its head, and takes the real key out of it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import zlib
+from collections.abc import Callable
+
+import orjson
+from mitmproxy import http
+
+from addons.answer import exchange_of, fields_of
+from addons.engine import Cut
+from addons.guarded import guarded
+from addons.services import Services
+from tokenomics_core.dialects.base import StreamReader
+from tokenomics_core.exchange import Exchange
+from tokenomics_core.refusal import Refusal
+from tokenomics_core.scrub import StreamScrubber, scrub
+
+log = logging.getLogger("tokenomics")
+
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_PASSED_ON = frozenset(
+    b"set-cookie set-cookie2 keep-alive proxy-connection proxy-authenticate "
+    b"proxy-authentication-info te trailer upgrade alt-svc connection".split()
+)
+_NAMED_IN_RECORDS = set(
+    "x-request-id request-id apim-request-id mistral-correlation-id retry-after "
+    "x-ratelimit-remaining-requests x-ratelimit-remaining-tokens x-ratelimit-reset-requests "
+    "x-ratelimit-reset-tokens anthropic-ratelimit-requests-remaining "
+    "anthropic-ratelimit-tokens-remaining anthropic-ratelimit-tokens-reset".split()
+)
+_STREAMS = ("text/event-stream", "application/x-ndjson", "application/stream+json")
+
+
+class Metering:
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    @guarded
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        response = flow.response
+        if exchange is None or response is None or not exchange.sent or exchange.refusal is not None:
+            return
+        exchange.upstream_status = response.status_code
+        secret: bytes = flow.metadata.get("secret", b"")
+        kept = _clean_head(response, secret, upgrade=response.status_code == 101)
+        response.headers = http.Headers([*kept, (b"x-client-request-id", exchange.id.encode())])
+        head = fields_of(response.headers)
+        exchange.upstream_headers = {name: head[name][:256] for name in _NAMED_IN_RECORDS & head.keys()}
+        kind = head.get("content-type", "").partition(";")[0].strip().lower()
+        streamed = response.status_code < 300 and (kind in _STREAMS or exchange.stream)
+        if response.status_code == 101:
+            pass
+        elif streamed:
+            self._stream(flow, exchange, response, secret)
+        elif response.status_code < 300 and kind and not _is_text(kind):
+            response.stream = _Binary(exchange, secret)
+        exchange.metered = True
+
+    @guarded
+    def response(self, flow: http.HTTPFlow) -> None:
+        """A whole answer: usage out of the body, the key out of it too."""
+        exchange = exchange_of(flow)
+        response = flow.response
+        if exchange is None or response is None or not exchange.metered or exchange.refusal is not None:
+            return
+        raw = response.raw_content
+        if not raw or response.stream:
+            return
+        coding = fields_of(response.headers).get("content-encoding", "identity").lower()
+        if coding not in ("identity", ""):
+            raw = _decompress(coding)(raw)
+            del response.headers["content-encoding"]
+        exchange.response_bytes = len(raw)
+        clean = scrub(raw, flow.metadata.get("secret", b""))
+        if clean is not response.raw_content:
+            response.content = clean
+        try:
+            value = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return
+        if isinstance(value, list) and value and isinstance(value[-1], dict):
+            value = value[-1]
+        if isinstance(value, dict):
+            exchange.answer = exchange.dialect.read_answer(value)
+
+    @guarded
+    def tokenomics_cut(self, cut: Cut) -> None:
+        exchange = exchange_of(cut.flow)
+        tap = cut.flow.metadata.get("tap")
+        if exchange is None:
+            return
+        exchange.error = cut.refusal.message
+        if isinstance(tap, _Tap):
+            framing = exchange.dialect.framing(exchange.path, exchange.query)
+            cut.tail = tap.abandon() + exchange.dialect.error_event(cut.refusal, exchange.id, framing)
+
+    def _stream(
+        self, flow: http.HTTPFlow, exchange: Exchange, response: http.Response, secret: bytes
+    ) -> None:
+        coding = response.headers.get("content-encoding", "identity").lower()
+        decompress = None
+        if coding not in ("identity", ""):
+            decompress = _decompress(coding)
+            del response.headers["content-encoding"]
+        framing = exchange.dialect.framing(exchange.path, exchange.query)
+        reader = exchange.dialect.stream_reader(framing, hide_usage=exchange.hide_usage)
+        exchange.answer = reader.answer
+        tap = _Tap(exchange, reader, StreamScrubber(secret), decompress, flow.request.path)
+        flow.metadata["tap"] = tap
+        response.stream = tap
+        if response.headers.pop("content-length", None) is not None:
+            # What is passed on may be shorter than what came.
+            response.headers["transfer-encoding"] = "chunked"
+
+
+class _Tap:
+    """The path of a streamed answer's bytes: decompressed, read, scrubbed, on to the client.
+
+    mitmproxy calls it with b"" at the end. It gives no empty piece: that would be written as a chunk of
+    length zero, which ends the body.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        reader: StreamReader,
+        scrubber: StreamScrubber,
+        decompress: Callable[[bytes], bytes] | None,
+        path: str,
+    ) -> None:
+        self.exchange = exchange
+        self.reader = reader
+        self.scrubber = scrubber
+        self.decompress = decompress
+
+    def __call__(self, data: bytes) -> list[bytes]:
+        passed = b"" if self.exchange.stop else self._pass_on(data)
+        return [passed] if passed else []
+
+    def _pass_on(self, data: bytes) -> bytes:
+        try:
+            if not data:
+                return self.scrubber.feed(self.reader.close()) + self.scrubber.close()
+            if self.decompress:
+                data = self.decompress(data)
+            self.exchange.response_bytes += len(data)
+            return self.scrubber.feed(self.reader.feed(data))
+        except Exception as error:
+            # mitmproxy would drop this piece and let the rest of the stream pass unread.
+            log.error("%s while a stream was read; the stream was ended", type(error).__name__)
+            self.exchange.stop = True
+            refusal = error if isinstance(error, Refusal) else None
+            refusal = refusal or Refusal(
+                500, "internal_error", "the gateway failed on this stream and ended it"
+            )
+            self.exchange.error = refusal.message
+            framing = self.exchange.dialect.framing(self.exchange.path, self.exchange.query)
+            return b"\n\n" + self.exchange.dialect.error_event(refusal, self.exchange.id, framing)
+
+    def abandon(self) -> bytes:
+        """What ends the event that was left incomplete, so that another can follow."""
+        self.exchange.stop = True
+        self.scrubber.close()
+        return b"\n\n"
+
+
+class _Binary:
+    """The path of a binary answer's bytes: counted, scrubbed, on to the client."""
+
+    def __init__(self, exchange: Exchange, secret: bytes) -> None:
+        self.exchange = exchange
+        self.secret = secret
+
+    def __call__(self, data: bytes) -> bytes:
+        self.exchange.response_bytes += len(data)
+        return data
+
+
+def _clean_head(response: http.Response, secret: bytes, *, upgrade: bool) -> list[tuple[bytes, bytes]]:
+    """The header fields that may go to the client: well-formed, about the answer alone, without the key."""
+    kept: list[tuple[bytes, bytes]] = []
+    for name, value in response.headers.fields:
+        lower = name.lower()
+        if lower in _NOT_PASSED_ON and not (upgrade and lower in (b"upgrade", b"connection")):
+            continue
+        if _NAME.fullmatch(name) and not _CONTROL.search(value):
+            kept.append((name, scrub(value, secret)))
+    response.reason = "".join(letter for letter in response.reason if letter.isprintable())
+    return kept
+
+
+def _is_text(kind: str) -> bool:
+    return kind.startswith("text/") or kind.endswith(("json", "xml")) or kind == "application/javascript"
+
+
+def _decompress(coding: str) -> Callable[[bytes], bytes]:
+    """For providers that compress although nobody asked them to. Bounded: a bomb is not unpacked."""
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise Refusal(
+            502, "upstream_encoding", "the provider's answer has an encoding that cannot be read here"
+        )
+    unpacker = zlib.decompressobj(wbits=47 if coding != "deflate" else 15)
+
+    def unpack(data: bytes) -> bytes:
+        try:
+            unpacked = unpacker.decompress(data, 64 * 1024 * 1024)
+        except zlib.error:
+            raise Refusal(502, "upstream_encoding", "the provider's answer is not validly encoded") from None
+        if unpacker.unconsumed_tail:
+            raise Refusal(502, "answer_too_large", "the provider's answer is too large")
+        return unpacked
+
+    return unpack

@@ -1,0 +1,117 @@
+"""Records: exactly once for each exchange, its ledger row, its counters and its log line."""
+
+from __future__ import annotations
+
+import logging
+
+from mitmproxy import http
+
+from addons.answer import exchange_of
+from addons.guarded import guarded
+from addons.services import Services, in_thread
+from tokenomics_core.dialects.base import Usage
+from tokenomics_core.exchange import Exchange
+from tokenomics_core.ledger import Kind, Row
+from tokenomics_core.refusal import Refusal
+
+log = logging.getLogger("tokenomics")
+
+
+class Records:
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    @guarded
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """What could not be recorded is not begun."""
+        exchange = exchange_of(flow)
+        if exchange is None:
+            return
+        self.services.begin()
+        flow.metadata["in_flight"] = True
+        if reason := self.services.ledger.unavailable:
+            log.error("%s", reason)
+            raise Refusal(503, "ledger_unavailable", "the ledger cannot be written; see the gateway's log")
+
+    @guarded
+    async def response(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.response is not None:
+            exchange.status = flow.response.status_code
+            await self._record(flow, exchange)
+
+    @guarded
+    async def error(self, flow: http.HTTPFlow) -> None:
+        """The client left, or the provider broke off in the middle of what it streamed."""
+        exchange = exchange_of(flow)
+        if exchange is None:
+            return
+        exchange.status = exchange.status or (flow.response.status_code if flow.response else 0)
+        if not exchange.error and flow.error:
+            reason = flow.error.msg.lower()
+            client_left = "disconnected" in reason or "reset by client" in reason
+            exchange.error = "the client left" if client_left else "the exchange broke off"
+            if self.services.stopping:
+                exchange.error = "the gateway stopped"
+        await self._record(flow, exchange)
+
+    async def _record(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        if exchange.recorded:
+            return
+        if flow.metadata.pop("in_flight", False):
+            self.services.end()
+        await write_down(exchange, self.services, "upgrade" if exchange.status == 101 else "request")
+
+
+async def write_down(exchange: Exchange, services: Services, kind: Kind, parent_id: str = "") -> None:
+    """The one place where an exchange becomes a row."""
+    usage, estimated = await settle_usage(exchange, services)
+    row = Row.of(
+        exchange,
+        input_tokens=usage.input_tokens or 0,
+        output_tokens=usage.output_tokens or 0,
+        estimated=estimated,
+        now=services.clock(),
+        kind=kind,
+        parent_id=parent_id,
+    )
+    if exchange.token is not None:
+        services.ledger.record(row)
+        services.stats.add(row)
+    services.request_log.add(row)
+    exchange.recorded = True
+
+
+async def settle_usage(exchange: Exchange, services: Services) -> tuple[Usage, bool]:
+    """The tokens of an exchange, and whether they are our estimate.
+
+    The provider's own numbers win; an explicit zero stays zero. Where it gave none, what was sent and
+    received is counted: an answer that broke off before its usage came was billed all the same.
+    """
+    answer = exchange.answer
+    usage = answer.usage if answer is not None else Usage()
+    if not 200 <= exchange.upstream_status < 400:
+        return usage, False
+    body, texts = exchange.body, answer.text if answer is not None else []
+    final = answer is not None and answer.ended
+    need_input = usage.input_tokens is None and body is not None and exchange.dialect.counts_tokens
+    need_output = bool(texts) and (usage.output_tokens is None or not final)
+    if not need_input and not need_output:
+        return usage, False
+    attempt = exchange.attempt
+    model = attempt.model if attempt else exchange.model
+    tokenizer = services.tokenizer
+
+    def count() -> tuple[int, int]:
+        input_tokens = 0
+        if need_input and body is not None:
+            input_tokens = exchange.dialect.input_overhead(body)
+            input_tokens += sum(tokenizer.count(text, model) for text in exchange.dialect.input_texts(body))
+        return input_tokens, tokenizer.count("".join(texts), model) if need_output else 0
+
+    input_tokens, output_tokens = await in_thread(count)
+    if need_input:
+        usage.input_tokens = input_tokens
+    if need_output:
+        usage.output_tokens = max(output_tokens, usage.output_tokens or 0)
+    return usage, True

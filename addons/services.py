@@ -1,0 +1,109 @@
+"""Services: what the addons share. Made once, in the composition root, and handed to each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from tokenomics_core.certificates import Certificates, ensure_certificates
+from tokenomics_core.config import Config, prepare_data_dir
+from tokenomics_core.ledger import Ledger
+from tokenomics_core.meter.stats import Stats
+from tokenomics_core.meter.tokenizer import Tokenizer
+from tokenomics_core.providers import Catalogue, load_catalogue
+from tokenomics_core.request_log import RequestLog
+from tokenomics_core.routing import Defaults
+from tokenomics_core.tokens import TokenStore, load_keys
+
+log = logging.getLogger("tokenomics")
+
+
+@dataclass
+class Services:
+    """instance: a random word that names this process; /health carries it.
+
+    now: UTC wall clock. clock: monotonic seconds. jitter: a random number in [0, 1).
+    upstreams: for each client connection, the addresses that a cleared exchange may connect to.
+    """
+
+    config: Config
+    environ: Mapping[str, str]
+    catalogue: Catalogue
+    store: TokenStore
+    ledger: Ledger
+    stats: Stats
+    request_log: RequestLog
+    tokenizer: Tokenizer
+    certificates: Certificates
+    now: Callable[[], datetime]
+    clock: Callable[[], float]
+    jitter: Callable[[], float]
+    new_id: Callable[[], str]
+    instance: str
+    upstreams: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    proxy_authorization: dict[str, str] = field(default_factory=dict)
+    in_flight: int = 0
+    stopping: bool = False
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin(self) -> None:
+        """One more exchange is under way."""
+        self.in_flight += 1
+        self.idle.clear()
+
+    def end(self) -> None:
+        self.in_flight -= 1
+        if self.in_flight == 0:
+            self.idle.set()
+
+    @property
+    def defaults(self) -> Defaults:
+        return Defaults(self.config.default_provider, self.config.server.upstream_url)
+
+
+def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: Path) -> Services:
+    """Opens everything the pipeline needs. Raises an error of one line when something is missing."""
+    prepare_data_dir(config, with_config=True)
+    now = lambda: datetime.now(UTC)  # noqa: E731
+    tokenizer = Tokenizer()
+    tokenizer.start()
+    return Services(
+        config=config,
+        environ=environ,
+        catalogue=load_catalogue(config, cwd, home, environ),
+        store=TokenStore(config.storage.db_path, load_keys(config, environ, os.urandom)),
+        ledger=Ledger(config.dir / "ledger.db"),
+        stats=Stats(),
+        request_log=RequestLog(config.logging, _log_stream(config)),
+        tokenizer=tokenizer,
+        certificates=ensure_certificates(config.server.tls.cert_dir, config.server.tls.hosts, now()),
+        now=now,
+        clock=time.monotonic,
+        jitter=random.random,
+        new_id=lambda: "req_" + secrets.token_hex(16),
+        instance=secrets.token_hex(8),
+    )
+
+
+def _log_stream(config: Config) -> TextIO:
+    """Where request lines go: the log file when there is one, else standard output."""
+    if not config.logging.file.enabled:
+        return sys.stdout
+    path = config.logging.file.path
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8")
+
+
+async def in_thread[T](work: Callable[[], T]) -> T:
+    """Runs what would hold up the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, work)

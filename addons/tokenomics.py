@@ -1,0 +1,50 @@
+"""The pipeline: `mitmdump -s addons/tokenomics.py` loads it, and `tokenomics-cli serve` builds the same.
+
+The list in `pipeline` is the order in which every request passes; nothing else decides it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from addons.admission import Admission
+from addons.credentials import Credentials
+from addons.frames import Frames
+from addons.identity import Identity
+from addons.lifecycle import Lifecycle
+from addons.metering import Metering
+from addons.records import Records
+from addons.routing import Routing
+from addons.services import Services, start_services
+
+ENFORCED: frozenset[str] = frozenset()
+"""What the steps below enforce of a policy, beyond routing. A policy that asks for more is refused."""
+
+
+def pipeline(services: Services) -> list[Any]:
+    identity = Identity(services, ENFORCED)
+    return [
+        Lifecycle(services),
+        Admission(services),
+        identity,
+        Routing(services),
+        Credentials(services),
+        Metering(services),
+        Frames(services, identity),
+        Records(services),
+    ]
+
+
+def _for_mitmdump() -> list[Any]:
+    from tokenomics_core.config import load_config, load_dotenv_files
+
+    cwd, home = Path.cwd(), Path.home()
+    environ = load_dotenv_files(os.environ, cwd, home)
+    config = load_config(path=None, dir=None, db=None, environ=environ, cwd=cwd, home=home)
+    return pipeline(start_services(config, environ, cwd, home))
+
+
+if __name__.startswith("__mitmproxy_script__"):
+    addons = _for_mitmdump()
