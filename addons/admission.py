@@ -18,7 +18,7 @@ from tokenomics_core import __version__
 from tokenomics_core.dialects import recognise
 from tokenomics_core.exchange import Exchange, Ingress
 from tokenomics_core.refusal import Refusal
-from tokenomics_core.request_head import check_fields, check_head
+from tokenomics_core.request_head import VERSIONS, check_fields, check_head
 
 AGENT_HEADERS = {
     f"x-openclaw-{name.replace('_', '-')}": name
@@ -53,6 +53,8 @@ class Admission:
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """CONNECT is refused before it is answered: a later no would not be seen as one."""
         self.silent.done(flow.client_conn)
+        if flow.request.http_version not in VERSIONS:
+            raise Refusal(400, "bad_request", "this HTTP version is not spoken here")
         check_fields(flow.request.headers.fields)
         host, port = _clean(flow.request.host), flow.request.port
         if (host, port) in self.tunnels:
@@ -63,11 +65,13 @@ class Admission:
             )
         elif ":" in flow.request.host or _is_address(host):
             raise Refusal(403, "host_not_allowed", "a provider is reached by its name, not by its address")
+        self.silent.watch(flow.client_conn, flow.client_conn)
 
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         address = data.context.server.address
         if address is not None and (_clean(address[0]), address[1]) in self.tunnels:
             data.ignore_connection = True
+            self.silent.done(data.context.client)
 
     @guarded
     def server_connect(self, data: ServerConnectionHookData) -> None:

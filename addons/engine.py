@@ -193,11 +193,15 @@ class Stream(layers.HttpStream):
 
     def state_wait_for_request_headers(self, event: layers.RequestHeaders) -> Commands:
         request = event.request
+        http2 = isinstance(self.parent.connections[self.context.client], ClientConnection2)
+        if request.is_http2 and not http2:
+            # Words in a request line, which mitmproxy would take for the protocol that is spoken.
+            request.http_version = "HTTP/0.0"
         if self.mode is layers.HTTPMode.transparent:
             ingress = Ingress.TUNNEL
-            absolute = bool(request.host) and not request.is_http2
+            absolute = bool(request.host) and not http2
         else:
-            absolute = bool(request.host) and (not request.is_http2 or request.scheme == "http")
+            absolute = bool(request.host) and (not http2 or request.scheme == "http")
             ingress = Ingress.FORWARD if absolute else Ingress.BASE_URL
         fresh = http.HTTPFlow(self.context.client, self.context.server)
         fresh.metadata["ingress"] = ingress

@@ -48,19 +48,31 @@ class Records:
             return
         exchange.status = exchange.status or (flow.response.status_code if flow.response else 0)
         if not exchange.error and flow.error:
-            reason = flow.error.msg.lower()
-            client_left = "disconnected" in reason or "reset by client" in reason
-            exchange.error = "the client left" if client_left else "the exchange broke off"
-            if self.services.stopping:
-                exchange.error = "the gateway stopped"
+            stopping = self.services.stopping
+            exchange.error = "the gateway stopped" if stopping else _reason(flow.error.msg)
         await self._record(flow, exchange)
 
     async def _record(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         if exchange.recorded:
             return
-        if flow.metadata.pop("in_flight", False):
-            self.services.end()
-        await write_down(exchange, self.services, "upgrade" if exchange.status == 101 else "request")
+        try:
+            await write_down(exchange, self.services, "upgrade" if exchange.status == 101 else "request")
+        finally:
+            # Not before the row is with the ledger: a stop closes it when nothing is in flight.
+            if flow.metadata.pop("in_flight", False):
+                self.services.end()
+
+
+def _reason(message: str) -> str:
+    """Words for mitmproxy's, which may hold bytes of a body. What the provider did is already told."""
+    message = message.lower()
+    if any(sign in message for sign in ("disconnected", "closed", "reset by client")):
+        return "the client left"
+    if "in time" in message:
+        return "the request body did not arrive in time"
+    if "protocol error" in message:
+        return "the request is not valid HTTP"
+    return "the exchange broke off"
 
 
 async def write_down(exchange: Exchange, services: Services, kind: Kind, parent_id: str = "") -> None:

@@ -9,7 +9,7 @@ from mitmproxy import http
 from addons.answer import HEAD, exchange_of
 from addons.engine import too_large
 from addons.guarded import guarded
-from addons.services import Services
+from addons.services import Services, in_thread
 from tokenomics_core.dialects import is_websocket_path
 from tokenomics_core.dialects.base import Dialect
 from tokenomics_core.exchange import Attempt, Exchange, Ingress
@@ -22,6 +22,9 @@ from tokenomics_core.routing import Aim, plan, routes
 UNKNOWN = "unknown"
 
 BAD_PATH = "this path is not one that the policy allows"
+
+LARGE_BODY = 128 * 1024
+"""Bytes from which on a body is parsed in a thread: about a millisecond of work."""
 
 
 class Routing:
@@ -42,29 +45,34 @@ class Routing:
             raise too_large(self.max_body)
 
     @guarded
-    def request(self, flow: http.HTTPFlow) -> None:
+    async def request(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is None or exchange.upload:
             return
-        self._read(flow, exchange)
+        raw = flow.request.raw_content or b""
+        kind = flow.metadata[HEAD].get("content-type", "")
+        if len(raw) > LARGE_BODY:
+            await in_thread(lambda: self._read(exchange, raw, kind))
+        else:
+            self._read(exchange, raw, kind)
         self._plan(flow, exchange)
 
-    def _read(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        raw = flow.request.raw_content or b""
+    def _read(self, exchange: Exchange, raw: bytes, kind: str) -> None:
         exchange.request_bytes = len(raw)
-        kind = flow.metadata[HEAD].get("content-type", "")
         dialect = exchange.dialect
+        media = kind.partition(";")[0].strip().lower()
         form_model = ""
         if not raw:
             if exchange.method == "POST" and dialect.name != UNKNOWN:
                 raise Refusal(400, "invalid_json", "invalid JSON body")
-        elif "multipart/form-data" in kind.lower():
+        elif media == "multipart/form-data" and dialect.name == UNKNOWN:
             form_model = form_field(raw, kind, "model")
-        elif dialect.name != UNKNOWN or "json" in kind.lower():
+        elif dialect.name != UNKNOWN or media == "application/json" or media.endswith("+json"):
             try:
                 exchange.body = JsonBody(raw)
             except InvalidJson as error:
-                if dialect.name != UNKNOWN:
+                # Elsewhere an array is as good as an object; it names no model.
+                if dialect.name != UNKNOWN or not raw.lstrip().startswith(b"["):
                     raise Refusal(400, "invalid_json", f"invalid JSON body: {error}") from None
         if exchange.body is not None and not isinstance(exchange.body.value.get("model", ""), str):
             raise Refusal(400, "invalid_model", "model must be a string")

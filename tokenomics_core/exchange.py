@@ -34,13 +34,12 @@ class Ingress(Enum):
     """Sent to a plain HTTP provider with an absolute-form request line."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One way to send the request upstream. The key itself is read in the last step and never stored here.
 
     number: 0 for the first try of the first model.
-    model: the model this attempt asks for.
-    delay: seconds waited before it.
+    model: the model this attempt asks for. timeout: seconds until the first byte of the answer.
     """
 
     number: int

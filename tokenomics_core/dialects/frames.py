@@ -89,7 +89,7 @@ class FrameReader(ABC):
         self.path = path
         self.model = self.dialect.model(path, query, None)
         self._asked: list[Turn] = []
-        self._running: dict[str, Turn] = {}
+        self._running: list[Turn] = []
 
     def client_frame(self, frame: str) -> Turn | None:
         """The turn that this frame asks for, or None. Raises Refusal for a frame that must not be sent."""
@@ -122,15 +122,17 @@ class FrameReader(ABC):
             return self._failed(event)
         if not kind.startswith("response."):
             return None
-        key = self._key(event)
-        turn = self._running.get(key)
-        if kind == "response.created":
-            turn = self._running[key] = self._take(event)
+        turn = self._find(event)
+        if kind == "response.created" and turn is None:
+            turn = self._take(event)
+            self._running.append(turn)
             turn.log.read(event)
             return Started(turn)
         if kind in self.ends:
-            self._running.pop(key, None)
-            turn = turn or self._take(event)
+            if turn is None:
+                turn = self._take(event)
+            else:
+                self._running.remove(turn)
             response = mapping(event.get("response"))
             read_response(response, turn.answer)
             turn.answer.ended = True
@@ -142,7 +144,7 @@ class FrameReader(ABC):
 
     def close(self) -> list[Turn]:
         """The turns that are not done, for a connection that ended; their answers hold what they said."""
-        left = [*self._running.values(), *self._asked]
+        left = [*self._running, *self._asked]
         self._running.clear()
         self._asked.clear()
         return left
@@ -155,9 +157,14 @@ class FrameReader(ABC):
     def _turn(self, body: JsonBody) -> Turn:
         """The turn that a ``response.create`` frame asks for."""
 
-    @abstractmethod
-    def _key(self, event: dict[str, Any]) -> str:
-        """What tells the turns that run at the same time apart."""
+    def _find(self, event: dict[str, Any]) -> Turn | None:
+        """The running turn that an event belongs to: by the response's id, else the newest on its lane."""
+        named = text(event.get("response_id")) or text(mapping(event.get("response")).get("id"))
+        lane = text(event.get("stream_id"))
+        for turn in reversed(self._running):
+            if turn.id == named if named else turn.lane == lane:
+                return turn
+        return None
 
     def _take(self, event: dict[str, Any]) -> Turn:
         """The turn that was asked for first on this lane, else one that the provider began."""
@@ -180,15 +187,15 @@ class FrameReader(ABC):
                 self._asked.remove(turn)
                 break
         else:
-            failed = self._failed_running(lane)
+            failed = self._failed_running(event)
             if failed is None:
                 return None
             turn = failed
         message = text(error.get("message")) or text(event.get("message")) or "the provider failed"
         return Done(turn, message, count(event.get("status")) or 0)
 
-    def _failed_running(self, lane: str) -> Turn | None:
-        """The running turn that an error on this lane ends."""
+    def _failed_running(self, event: dict[str, Any]) -> Turn | None:
+        """The running turn that an error ends, which then runs no more."""
         return None
 
 
@@ -212,11 +219,11 @@ class ResponsesFrames(FrameReader):
             raise Refusal(400, "invalid_model", "model must be a string")
         return Turn(self.dialect.model(self.path, "", body), body, text(body.value.get("stream_id")))
 
-    def _key(self, event: dict[str, Any]) -> str:
-        return text(event.get("stream_id"))
-
-    def _failed_running(self, lane: str) -> Turn | None:
-        return self._running.pop(lane, None)
+    def _failed_running(self, event: dict[str, Any]) -> Turn | None:
+        turn = self._find(event)
+        if turn is not None:
+            self._running.remove(turn)
+        return turn
 
 
 class RealtimeFrames(FrameReader):
@@ -234,9 +241,6 @@ class RealtimeFrames(FrameReader):
 
     def _turn(self, body: JsonBody) -> Turn:
         return Turn(self.model, body)
-
-    def _key(self, event: dict[str, Any]) -> str:
-        return text(event.get("response_id")) or text(mapping(event.get("response")).get("id"))
 
 
 _READERS: dict[str, type[FrameReader]] = {"responses": ResponsesFrames, "realtime": RealtimeFrames}
