@@ -1,4 +1,4 @@
-"""Models that stand in the path: Azure's deployments, and what Google puts before a verb.
+"""Models that stand in the path: Azure's deployments, and what Google and Bedrock put before a verb.
 
 Providers decode a path before they read it, and so does this: else an encoded letter would hide a model.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote
 
-DEPLOYMENT = re.compile(r"/(?:deployments|model)/(?P<model>[^/]+)/", re.IGNORECASE)
+DEPLOYMENT = re.compile(r"/deployments/(?P<model>[^/]+)/", re.IGNORECASE)
+BEDROCK = re.compile(r"/model/(?P<model>.+)/(?:invoke|converse)[^/]*/?$", re.IGNORECASE)
 BEFORE_VERB = re.compile(r"/(?:models|tunedModels|endpoints)/(?P<model>.+):[^/:]+/?$", re.IGNORECASE)
 
 _UNQUOTED = "/:@!$&'()*+,;=~"

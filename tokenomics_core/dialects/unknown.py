@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tokenomics_core.dialects.any_shape import AnyLog, read_any
 from tokenomics_core.dialects.base import Answer, Dialect, Framing, Prompt, StreamReader
-from tokenomics_core.dialects.paths import BEFORE_VERB, DEPLOYMENT, named_model
+from tokenomics_core.dialects.paths import BEDROCK, BEFORE_VERB, DEPLOYMENT, named_model
 from tokenomics_core.dialects.reading import EventLog, EventReader
 from tokenomics_core.dialects.texts import every_string
 from tokenomics_core.json_body import JsonBody
@@ -29,9 +29,11 @@ class Unknown(Dialect):
         self._bills = bills
 
     def model(self, path: str, query: str, body: JsonBody | None) -> str:
-        """The path's where it names a deployment or, before a verb, a model; else the body's."""
-        in_path = named_model(DEPLOYMENT, path) or named_model(BEFORE_VERB, path)
-        return in_path or super().model(path, query, body)
+        """The path's where it names one, for that is what is answered; else the body's."""
+        for pattern in (DEPLOYMENT, BEFORE_VERB, BEDROCK):
+            if named := named_model(pattern, path):
+                return named
+        return super().model(path, query, body)
 
     def input_texts(self, body: JsonBody) -> Iterator[str]:
         yield from every_string(body.value)
