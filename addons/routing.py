@@ -18,6 +18,7 @@ from tokenomics_core.multipart import form_field
 from tokenomics_core.policy import CompiledPolicy
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.routing import Aim, plan, routes
+from tokenomics_core.sensitive_paths import check_path
 
 UNKNOWN = "unknown"
 
@@ -87,6 +88,7 @@ class Routing:
         upgrade = flow.metadata[HEAD].get("upgrade", "").lower() == "websocket"
         if dialect.name == UNKNOWN and policy.policy.unknown_paths == "deny" and not upgrade:
             raise Refusal(403, "path_not_allowed", BAD_PATH)
+        check_path(exchange.method, exchange.path, policy)
         if upgrade:
             self._check_upgrade(exchange)
         tunnelled = exchange.ingress is not Ingress.BASE_URL
