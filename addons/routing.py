@@ -16,8 +16,9 @@ from tokenomics_core.exchange import Attempt, Exchange, Ingress
 from tokenomics_core.json_body import InvalidJson, JsonBody
 from tokenomics_core.multipart import form_field
 from tokenomics_core.policy import CompiledPolicy
+from tokenomics_core.providers import Catalogue
 from tokenomics_core.refusal import Refusal
-from tokenomics_core.routing import Aim, plan, routes
+from tokenomics_core.routing import Aim, Defaults, plan, routes
 from tokenomics_core.sensitive_paths import check_path
 
 UNKNOWN = "unknown"
@@ -32,7 +33,7 @@ class Routing:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.max_body = int(services.config.server.max_body_mb * 1024 * 1024)
-        # The same policy, model and path lead the same way, as long as this process lives.
+        # The same policy, catalogue, model and path lead the same way.
         self._planned = lru_cache(maxsize=1024)(self._make_plan)
 
     @guarded
@@ -102,18 +103,26 @@ class Routing:
             scheme="https" if exchange.ingress is Ingress.TUNNEL else "http",
         )
         again = not exchange.upload and not upgrade
-        attempts, exchange.retry_on = self._planned(policy, dialect, aim, again)
+        services = self.services
+        attempts, exchange.retry_on = self._planned(
+            policy, services.catalogue, services.defaults, dialect, aim, again
+        )
         exchange.attempts = list(attempts)
 
+    @staticmethod
     def _make_plan(
-        self, policy: CompiledPolicy, dialect: Dialect, aim: Aim, again: bool
+        policy: CompiledPolicy,
+        catalogue: Catalogue,
+        defaults: Defaults,
+        dialect: Dialect,
+        aim: Aim,
+        again: bool,
     ) -> tuple[list[Attempt], frozenset[int]]:
         # The path alone: the body that is sent is made when the attempt is.
         paths = {
             model: dialect.set_model(aim.path, None, model)
             for model in policy.resolve_global().retry.fallbacks
         }
-        catalogue, defaults = self.services.catalogue, self.services.defaults
         return plan(policy, catalogue, defaults, aim, paths, retries=again)
 
     def _check_upgrade(self, exchange: Exchange) -> None:

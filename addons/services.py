@@ -66,6 +66,20 @@ class Services:
         if self.in_flight == 0:
             self.idle.set()
 
+    def reload(self, config: Config, catalogue: Catalogue) -> None:
+        """Takes over what may change while exchanges are under way: providers, defaults, log settings."""
+        self.catalogue = catalogue
+        self.config = self.config.model_copy(
+            update={
+                "default_provider": config.default_provider,
+                "providers": config.providers,
+                "server": self.config.server.model_copy(update={"upstream_url": config.server.upstream_url}),
+                "logging": config.logging,
+                "errors": config.errors,
+            }
+        )
+        self.request_log.settings = config.logging
+
     @property
     def defaults(self) -> Defaults:
         return Defaults(self.config.default_provider, self.config.server.upstream_url)

@@ -57,7 +57,11 @@ class Invocation:
 
     @functools.cached_property
     def config(self) -> Config:
-        """Raises ConfigError. What the reading ignored is told on stderr."""
+        """The configuration as it was when it was first asked for; raises ConfigError."""
+        return self.read_config()
+
+    def read_config(self) -> Config:
+        """Reads it anew; raises ConfigError. What the reading ignored is told on stderr."""
         from tokenomics_core.config import load_config
 
         config = load_config(

@@ -11,13 +11,13 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tokenomics_cli.command import Invocation, command, new_app
 from tokenomics_cli.errors import CommandError
-from tokenomics_core.config import Config
+from tokenomics_core.config import Config, ConfigError
+from tokenomics_core.providers import Catalogue, load_catalogue
 
 log = logging.getLogger("tokenomics")
 
@@ -29,15 +29,21 @@ app = new_app("Run the gateway in the foreground.")
 def serve(invocation: Invocation) -> int:
     """Run the gateway in the foreground until SIGINT or SIGTERM."""
     config = invocation.config
+    tls = config.server.tls
+    if tls.enabled and not tls.auto_gen and not (tls.cert_file and tls.key_file):
+        raise CommandError(
+            "TLS enabled but no cert files provided and auto_gen is disabled; "
+            "set server.tls.cert_file and server.tls.key_file, or server.tls.enabled: false"
+        )
     if not (config.server.http_port or config.server.https_port):
         raise CommandError("no listener; set server.http_port or server.https_port")
     _refuse_a_second(config)
     _log_to_stderr(config)
     first = not (config.dir / "keys").exists()
-    return asyncio.run(_run(config, os.environ, Path.cwd(), Path.home(), first))
+    return asyncio.run(_run(invocation, config, first))
 
 
-async def _run(config: Config, environ: Mapping[str, str], cwd: Path, home: Path, first: bool) -> int:
+async def _run(invocation: Invocation, config: Config, first: bool) -> int:
     from mitmproxy import options
     from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig
     from mitmproxy.master import Master
@@ -47,7 +53,9 @@ async def _run(config: Config, environ: Mapping[str, str], cwd: Path, home: Path
     from addons.services import start_services
     from addons.tokenomics import pipeline
 
-    services = start_services(config, environ, cwd, home)
+    cwd, home = Path.cwd(), Path.home()
+    services = start_services(config, os.environ, cwd, home)
+    _warn_of_unknown_provider(config, services.catalogue)
     master = Master(options.Options())
     master.addons = Dispatch(master)
     master.addons.add(
@@ -64,6 +72,18 @@ async def _run(config: Config, environ: Mapping[str, str], cwd: Path, home: Path
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, master.shutdown)
+
+    def reload() -> None:
+        """A broken file leaves what was in force."""
+        try:
+            fresh = invocation.read_config()
+            services.reload(fresh, load_catalogue(fresh, cwd, home, os.environ))
+        except ConfigError as error:
+            log.error("not reloaded: %s", error)
+        else:
+            log.warning("providers, defaults and log settings were reloaded")
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         await master.run()
     except SystemExit:
@@ -116,6 +136,12 @@ def base_url(config: Config) -> str:
     if config.server.http_port:
         return f"http://{host}:{config.server.http_port}"
     return f"https://{host}:{config.server.https_port}"
+
+
+def _warn_of_unknown_provider(config: Config, catalogue: Catalogue) -> None:
+    name = config.default_provider
+    if name and catalogue.get(name) is None:
+        log.warning("default_provider %r is not in the catalogue and has no effect", name)
 
 
 def _refuse_a_second(config: Config) -> None:

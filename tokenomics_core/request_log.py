@@ -98,14 +98,14 @@ class RequestLog:
     """
 
     def __init__(self, settings: LogSettings, stream: TextIO, *, capacity: int = 10_000) -> None:
-        self._settings = settings
+        self.settings = settings
         self._stream = stream
         self.dropped = 0
         self._writer = BatchWriter[Row]("request-log", self._write, capacity=capacity)
 
     def add(self, row: Row) -> None:
         """Logs the row if the settings want it, and returns at once."""
-        if self._settings.disable_request and not always_logged(row):
+        if self.settings.disable_request and not always_logged(row):
             return
         try:
             self._writer.put(row)
@@ -121,7 +121,7 @@ class RequestLog:
         return self._writer.close(timeout)
 
     def _write(self, rows: list[Row]) -> None:
-        settings = self._settings
+        settings = self.settings
         lines = [line(row, format=settings.format, hide_token_hash=settings.hide_token_hash) for row in rows]
         text = "\n".join(lines) + "\n"
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
