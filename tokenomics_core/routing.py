@@ -207,7 +207,9 @@ def _providers_at(catalogue: Catalogue, url: str) -> list[Provider]:
 
 def _attempt(number: int, aim: Aim, way: Route) -> Attempt:
     provider = way.provider
-    chat_path = provider.chat_path if provider and aim.path.endswith(CHAT_PATH) else ""
+    # A client that aims at the provider's own host speaks that provider's paths already.
+    chat = not aim.host and aim.path.endswith(CHAT_PATH)
+    chat_path = provider.chat_path if provider and chat else ""
     try:
         aimed = target(
             way.upstream_url,

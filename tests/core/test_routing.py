@@ -767,3 +767,14 @@ def test_a_policy_that_names_a_provider_is_not_refused_at_its_host(
     aim = Aim(aim.path, aim.model, aim.modelled, "api.x.ai", 443)
     found = route(compiled(**fields), CATALOGUE, defaults, aim)
     assert (found.provider_name, found.key_env, found.upstream_url) == ("xai", "X", "https://api.x.ai")
+
+
+def test_an_intercepted_request_keeps_its_path() -> None:
+    """Gemini's own OpenAI-compatible path, for one, is not the provider's chat_path."""
+    policy = compiled(providers={"google_gemini": [{"base_key_env": "G"}]})
+    path = "/v1beta/openai/chat/completions"
+    host = "generativelanguage.googleapis.com"
+    attempts, _ = plan(policy, CATALOGUE, SERVER, at(host, path=path), {})
+    assert attempts[0].target.path == path
+    attempts, _ = plan(policy, CATALOGUE, SERVER, base(path=path), {})
+    assert attempts[0].target.path == "/v1beta/models/m:generateContent"

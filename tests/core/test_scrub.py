@@ -71,3 +71,12 @@ def test_a_secret_that_comes_byte_by_byte() -> None:
     scrubber = StreamScrubber(b"sk-secret")
     data = b"data: sk-secret\n\n"
     assert [bytes([byte]) for byte in data if scrubber.feed(bytes([byte])) == REPLACEMENT] == [b"t"]
+
+
+@given(secrets, pieces)
+def test_replacement_of_the_same_length_keeps_the_length(secret: bytes, parts: list[bytes]) -> None:
+    scrubber = StreamScrubber(secret, b"*" * len(secret))
+    passed = b"".join([*(scrubber.feed(part) for part in parts), scrubber.close()])
+    whole = b"".join(parts)
+    assert passed == whole.replace(secret, b"*" * len(secret))
+    assert len(passed) == len(whole)
