@@ -34,8 +34,10 @@ class Admission:
         self.services = services
         server = services.config.server
         self.tunnels = {_host_port(entry) for entry in server.tunnel_hosts}
+        self.own_names = {"localhost", "127.0.0.1", "::1", server.host, *server.tls.hosts}
         self.trusted = [ipaddress.ip_network(entry, strict=False) for entry in server.trusted_proxies]
-        self.silent = engine.Watchdog(server.header_timeout, engine.close_connection)
+        # A little later than the engine, which can still answer where HTTP has begun.
+        self.silent = engine.Watchdog(1.2 * server.header_timeout, engine.close_connection)
         self.connecting = engine.Watchdog(server.connect_timeout, engine.close_connection)
 
     # Connections.
@@ -104,7 +106,9 @@ class Admission:
         self.silent.done(flow.client_conn)
         request = flow.request
         flow.metadata[STYLE] = self.services.config.errors.style
-        check_head(request.method, request.data.path, request.http_version, request.headers.fields)
+        # request.method is in capitals, whatever came.
+        method = request.data.method.decode("latin-1")
+        check_head(method, request.data.path, request.http_version, request.headers.fields)
         head = flow.metadata[HEAD] = fields_of(request.headers)
         path, _, query = request.path.partition("?")
         ingress, host = self._ingress(flow)
@@ -115,10 +119,10 @@ class Admission:
             started=self.services.now(),
             clock=self.services.clock(),
             ingress=ingress,
-            method=request.method,
+            method=method,
             path=path,
             query=query,
-            dialect=recognise(request.method, path, head),
+            dialect=recognise(method, path, head),
             host=host,
             remote_addr=self._remote_addr(flow, head),
             user_agent=head.get("user-agent", "")[:512],
@@ -161,7 +165,9 @@ class Admission:
             if path == "/health":
                 body, kind = b'{"status":"ok"}', "application/json"
             elif path == "/stats":
-                if not ipaddress.ip_address(flow.client_conn.peername[0]).is_loopback:
+                # By name too: any web page can point a name of its own at this machine.
+                local = ipaddress.ip_address(flow.client_conn.peername[0]).is_loopback
+                if not local or _clean(flow.request.host) not in self.own_names:
                     raise Refusal(403, "local_only", "/stats is local-only")
                 body, kind = self._stats(), "application/json"
             else:
@@ -192,10 +198,8 @@ class Admission:
         return peer
 
     def _is_own(self, host: str, port: int) -> bool:
-        server = self.services.config.server
-        names = {"localhost", "127.0.0.1", "::1", server.host, *server.tls.hosts}
         ports = {address[1] for address in engine.listen_addresses()}
-        return _clean(host) in names and port in ports
+        return _clean(host) in self.own_names and port in ports
 
     def _allow(self, client: Client, address: tuple[str, int]) -> None:
         self.services.upstreams.setdefault(client.id, set()).add(address)

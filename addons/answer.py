@@ -22,8 +22,12 @@ HEAD = "head"
 
 
 def fields_of(headers: http.Headers) -> dict[str, str]:
-    """Header fields by lower-case name. mitmproxy's own look-up walks all of them each time."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.fields}
+    """Header fields by lower-case name, those of one name joined. mitmproxy's own look-up walks them all."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in headers.fields:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def exchange_of(flow: http.HTTPFlow) -> Exchange | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from urllib.parse import quote
 
 from mitmproxy import http
@@ -16,6 +17,8 @@ from tokenomics_core.exchange import Attempt, Exchange, Failure
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.retry import backoff, next_attempt, retry_after_seconds
 from tokenomics_core.tokens import looks_like_token
+
+log = logging.getLogger("tokenomics")
 
 _HOP_BY_HOP = frozenset(
     ("connection keep-alive proxy-connection proxy-authenticate te trailer transfer-encoding upgrade").split()
@@ -56,8 +59,8 @@ class Credentials:
         attempt = exchange.attempts[exchange.current]
         reason = ended.error or f"status {ended.status}"
         exchange.failures.append(Failure(attempt, ended.status, reason))
-        following = next_attempt(exchange.attempts, exchange.current, ended.status, exchange.retry_on)
-        if following is None or exchange.upload:
+        following = None if exchange.upload else self._prepare_next(ended.flow, exchange, ended.status)
+        if following is None:
             if not ended.status:
                 refuse(ended.flow, _gave_up(exchange, reason))
             else:
@@ -70,8 +73,19 @@ class Credentials:
             asked = None
         await asyncio.sleep(backoff(len(exchange.failures) - 1, asked, self.services.jitter()))
         exchange.current = following
-        self._prepare(ended.flow, exchange, exchange.attempts[following])
         ended.again = True
+
+    def _prepare_next(self, flow: http.HTTPFlow, exchange: Exchange, status: int) -> int | None:
+        """Makes flow.request that of the next attempt that can be made, and gives its index."""
+        at = next_attempt(exchange.attempts, exchange.current, status, exchange.retry_on)
+        while at is not None:
+            try:
+                self._prepare(flow, exchange, exchange.attempts[at])
+                return at
+            except Refusal as refusal:
+                log.error("an attempt was left out: %s", refusal.message)
+            at = next_attempt(exchange.attempts, at, 0, exchange.retry_on)
+        return None
 
     def _clear(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         if not exchange.attempts or exchange.token is None or exchange.policy is None:
@@ -149,8 +163,8 @@ class Credentials:
         server = self.services.config.server
         provider = attempt.provider
         dropped = self.dropped
-        if "connection" in head:
-            dropped = dropped | {word.strip().lower() for word in head["connection"].split(",")}
+        options = {word.strip().lower() for word in head.get("connection", "").split(",")} - {""}
+        dropped = dropped | options
         if exchange.client_credentials:
             dropped = dropped - set(KEY_HEADERS)
         fields: list[tuple[bytes, bytes]] = [(b"Host", _host_header(attempt).encode())]
@@ -166,6 +180,9 @@ class Credentials:
         else:
             # What comes back must be readable here.
             own["Accept-Encoding"] = "identity"
+            if "close" in options:
+                # The engine ends the client's connection by what this request says.
+                own["Connection"] = "close"
         if server.forward_client_ip:
             own["X-Forwarded-For"] = exchange.remote_addr
         own["X-Client-Request-Id"] = exchange.id
@@ -197,7 +214,7 @@ def _host_header(attempt: Attempt) -> str:
 
 
 def _gave_up(exchange: Exchange, reason: str) -> Refusal:
-    statuses = [failure.status for failure in exchange.failures if failure.status]
+    statuses = [failure.status for failure in exchange.failures if failure.status >= 400]
     count = len(exchange.failures)
     if statuses:
         return Refusal(

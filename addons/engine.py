@@ -1,14 +1,17 @@
 """The engine: every line that touches mitmproxy's private API stands here.
 
 mitmproxy sends one request per flow, cannot try again, cannot end a stream that runs, forwards a request
-whose hooks failed, and has no time-outs of its own. `install` puts five
+whose hooks failed, and has no time-outs of its own. `install` puts six
 subclasses in the place of its classes:
 
     Stream             one request: no upstream without clearance, attempts, time-outs, an end in mid-stream
     ClientConnection   the HTTP/1 side of clients: bounded heads, time-outs, JSON errors
     ClientConnection2  the HTTP/2 side of clients: JSON errors
     UpstreamConnection the HTTP/1 side of providers: informational answers are skipped
+    Socket             a WebSocket connection: messages are bounded
     _BodyReader        chunked bodies may carry trailers
+
+and makes its addon manager refuse what a hook failed on.
 
 It asks addons by two hooks of its own: `tokenomics_attempt` when an attempt ended without the answer, and
 `tokenomics_cut` when a stream that runs must be ended. `check` runs at start and names what an upgrade of
@@ -19,10 +22,11 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import copy
 import inspect
 import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -30,10 +34,13 @@ from typing import Any, ClassVar
 import h11
 from h11._readers import ChunkedReader
 from mitmproxy import ctx, flow, hooks, http
-from mitmproxy.addonmanager import AddonManager, safecall
+from mitmproxy.addonmanager import AddonManager
 from mitmproxy.connection import Client, Connection, ConnectionState
+from mitmproxy.net.http import status_codes
+from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer, server
 from mitmproxy.proxy.layers import http as layers
+from mitmproxy.proxy.layers import websocket
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.mode_specs import ProxyMode
@@ -65,7 +72,13 @@ IDLE_CLIENT = 90.0
 UPSTREAMS_PER_CLIENT = 100
 """Connections to one provider for one client connection (HTTP/2 clients run their streams side by side)."""
 
+_HEAD_END = re.compile(rb"\n\r?\n")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _INFORMATIONAL = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d")
+
+
+MAX_UPLOAD = 512 * 1024 * 1024
+"""Bytes of a file that streams through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +89,7 @@ class Limits:
     body_timeout: float = 60.0
     idle_timeout: float = 300.0
     max_body: int = 20 * 1024 * 1024
-    max_upload: int = 512 * 1024 * 1024
+    max_upload: int = MAX_UPLOAD
 
 
 @dataclass
@@ -124,6 +137,7 @@ class Deadline:
 
     def __init__(self, owner: layer.Layer) -> None:
         self.owner = owner
+        self.passed = False
         self._timer: asyncio.TimerHandle | None = None
 
     def arm(self, seconds: float) -> None:
@@ -131,12 +145,15 @@ class Deadline:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._fire)
 
     def cancel(self) -> None:
+        # A Wakeup may be on its way that was overtaken by what it was waiting for.
+        self.passed = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _fire(self) -> None:
         self._timer = None
+        self.passed = True
         client = self.owner.context.client
         handler = _proxyserver().connections.get(client.id)
         if handler is None:
@@ -170,6 +187,7 @@ class Stream(layers.HttpStream):
         self.deadline = Deadline(self)
         self.last_byte = 0.0
         self.uploaded = 0
+        self.arrived = 0
         self.held: layers.ResponseHeaders | None = None
         self.held_body = b""
 
@@ -184,10 +202,10 @@ class Stream(layers.HttpStream):
         return found
 
     def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Wakeup):
-            yield from self.timed_out()
-        else:
+        if not isinstance(event, events.Wakeup):
             yield from super()._handle_event(event)
+        elif self.deadline.passed:
+            yield from self.timed_out()
 
     # The request.
 
@@ -201,7 +219,7 @@ class Stream(layers.HttpStream):
             ingress = Ingress.TUNNEL
             absolute = bool(request.host) and not http2
         else:
-            absolute = bool(request.host) and (not http2 or request.scheme == "http")
+            absolute = bool(request.host) and (not http2 or request.scheme != "https")
             ingress = Ingress.FORWARD if absolute else Ingress.BASE_URL
         fresh = http.HTTPFlow(self.context.client, self.context.server)
         fresh.metadata["ingress"] = ingress
@@ -210,8 +228,29 @@ class Stream(layers.HttpStream):
         yield from super().state_wait_for_request_headers(event)
         if self.flow.response is not None and self.client_state == self.state_consume_request_body:
             yield from self.answer_now()
+        elif http2 and self.awaits_body:
+            # On HTTP/1 it is the connection that waits.
+            self.deadline.arm(self.limits.body_timeout)
+
+    @property
+    def awaits_body(self) -> bool:
+        states = (self.state_consume_request_body, self.state_stream_request_body)
+        return self.client_state in states and self.server_state == self.state_wait_for_response_headers
+
+    def start_request_stream(self) -> Commands:
+        headers = self.flow.request.headers
+        if "content-length" not in headers:
+            # HTTP/2 bodies need none; on HTTP/1 what follows would be read as another request.
+            headers["transfer-encoding"] = "chunked"
+        yield from super().start_request_stream()
 
     def state_consume_request_body(self, event: Any) -> Commands:
+        if isinstance(event, layers.RequestTrailers):
+            return
+        if isinstance(event, layers.RequestData):
+            self.arrived += len(event.data)
+        elif isinstance(event, layers.RequestEndOfMessage):
+            self.deadline.cancel()
         held = len(self.request_body_buf)
         if isinstance(event, layers.RequestData) and held + len(event.data) > self.limits.max_body:
             self.fail(too_large(self.limits.max_body))
@@ -220,7 +259,10 @@ class Stream(layers.HttpStream):
         yield from super().state_consume_request_body(event)
 
     def state_stream_request_body(self, event: Any) -> Commands:
+        if isinstance(event, layers.RequestTrailers):
+            return
         if isinstance(event, layers.RequestData):
+            self.arrived += len(event.data)
             self.uploaded += len(event.data)
             if self.uploaded > self.limits.max_upload:
                 yield from self.cancel_upstream()
@@ -323,12 +365,11 @@ class Stream(layers.HttpStream):
 
     def state_wait_for_response_headers(self, event: layers.ResponseHeaders) -> Commands:
         self.deadline.cancel()
-        status = event.response.status_code
-        upgrade = status == 101 and "upgrade" in self.flow.request.headers
-        if not 200 <= status <= 599 and not upgrade:
+        if fault := invalid_answer(self.flow.request, event.response):
             yield from self.cancel_upstream()
-            yield from self.attempt_failed("the provider's answer has no valid status")
+            yield from self.attempt_failed(fault)
             return
+        status = event.response.status_code
         exchange = self.exchange
         if (
             exchange is not None
@@ -369,8 +410,9 @@ class Stream(layers.HttpStream):
 
     def begin_answer(self, event: layers.ResponseHeaders) -> Commands:
         self.flow.response = event.response
-        if (yield from self.check_invalid(False)):
-            return
+        # What the provider says there may be anything, also the key.
+        self.flow.response.http_version = "HTTP/1.1"
+        self.flow.response.reason = status_codes.RESPONSES.get(event.response.status_code, "")
         yield layers.HttpResponseHeadersHook(self.flow)
         if (yield from self.check_killed(True)):
             yield from self.cancel_upstream()
@@ -419,6 +461,16 @@ class Stream(layers.HttpStream):
                         self.flow.error = flow.Error(flow.Error.KILLED_MESSAGE)
                     else:
                         self.fail(Refusal(500, "not_recorded", "the exchange could not be recorded"))
+                if not already_streamed:
+                    self.set_length()
+
+    def set_length(self) -> None:
+        """What goes out whole is framed by what it is, not by what the provider's was."""
+        response = self.flow.response
+        assert response is not None
+        if self.flow.request.method != "HEAD" and response.status_code not in (101, 204, 304):
+            response.headers.pop("transfer-encoding", None)
+            response.headers["content-length"] = str(len(response.raw_content or b""))
 
     def state_done(self, event: Any) -> Commands:
         # The rest of a request that was answered before its end.
@@ -430,6 +482,13 @@ class Stream(layers.HttpStream):
     def answer_now(self) -> Commands:
         """Sends flow.response, which no provider made, whatever the client still has to say."""
         assert self.flow.response is not None
+        status = self.flow.response.status_code
+        if status == 413 and not self.flow.request.is_http2:
+            # What is left of the body is not read for ever.
+            self.flow.response.headers["connection"] = "close"
+        if self.exchange is None and status >= 400:
+            # Where a head was refused, nobody knows for sure where the next one begins.
+            self.flow.response.headers["connection"] = "close"
         self.deadline.cancel()
         self.client_state = self.state_done
         self.request_body_buf.clear()
@@ -461,7 +520,15 @@ class Stream(layers.HttpStream):
 
     def timed_out(self) -> Commands:
         state = self.server_state
-        if state in (self.state_wait_for_response_headers, self.state_hold_answer):
+        if self.awaits_body:
+            if self.arrived >= SLOWEST_BODY:
+                self.arrived = 0
+                self.deadline.arm(self.limits.body_timeout)
+                return
+            yield from self.cancel_upstream()
+            self.fail(Refusal(408, "body_timeout", "the request body did not arrive in time"))
+            yield from self.answer_now()
+        elif state in (self.state_wait_for_response_headers, self.state_hold_answer):
             yield from self.cancel_upstream()
             yield from self.attempt_failed("the provider did not answer in time")
         elif state in (self.state_consume_response_body, self.state_stream_response_body):
@@ -485,6 +552,19 @@ class Stream(layers.HttpStream):
             yield layers.SendHttp(layers.ResponseData(self.stream_id, cut.tail), self.context.client)
 
 
+class Socket(websocket.WebsocketLayer):
+    """A WebSocket connection: a message is held until it is whole, but not for ever."""
+
+    limits: ClassVar[Limits] = Limits()
+
+    def relay_messages(self, event: events.Event) -> Commands:
+        yield from super().relay_messages(event)
+        for side in (self.client_ws, self.server_ws):
+            if sum(map(len, side.frame_buf)) > self.limits.max_body:
+                yield commands.CloseConnection(self.context.client)
+                yield commands.CloseConnection(self.context.server)
+
+
 class ClientConnection(layers.Http1Server):
     """The HTTP/1 connection of a client."""
 
@@ -499,7 +579,8 @@ class ClientConnection(layers.Http1Server):
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Wakeup):
-            yield from self.timed_out()
+            if self.deadline.passed:
+                yield from self.timed_out()
             return
         if isinstance(event, events.DataReceived):
             self.received += len(event.data)
@@ -508,6 +589,10 @@ class ClientConnection(layers.Http1Server):
             if self.state == self.read_headers and self.head_too_large(event.data):
                 yield from self.turn_away(431, "the request head is too large")
                 return
+            if self.state == self.wait and len(self.buf) > self.limits.max_body + MAX_HEAD_BYTES:
+                # More than one request of the largest size, sent ahead of its turn.
+                yield commands.CloseConnection(self.conn)
+                return
             if self.response_done:
                 self.discarded += len(event.data)
                 if self.discarded > DISCARD_LIMIT:
@@ -515,6 +600,23 @@ class ClientConnection(layers.Http1Server):
                     return
         yield from super()._handle_event(event)
         self.watch()
+
+    def read_headers(self, event: Any) -> Commands:
+        if isinstance(event, events.DataReceived):
+            received = bytes(self.buf)
+            end = _HEAD_END.search(received)
+            # By bytes: mitmproxy strips values of more than blanks before anybody sees them.
+            if end is not None and _CONTROL.search(received, 0, end.end()):
+                yield from self.turn_away(400, "the request head has a control character")
+                return
+        yield from super().read_headers(event)
+
+    def read_body(self, event: Any) -> Commands:
+        for command in super().read_body(event):
+            if isinstance(command, commands.CloseConnection) and self.response is None:
+                yield from self.turn_away(400, "the request body is not valid HTTP")
+            else:
+                yield command
 
     def head_too_large(self, data: bytes) -> bool:
         if len(self.buf) + len(data) <= MAX_HEAD_BYTES:
@@ -612,7 +714,12 @@ class UpstreamConnection(layers.Http1Client):
                 return
             if not self.buf or _INFORMATIONAL.match(bytes(self.buf)[:12]):
                 return
-        yield from super().read_headers(event)
+        for command in super().read_headers(event):
+            if isinstance(command, ReceiveHttp) and isinstance(command.event, layers.ResponseHeaders):
+                # Whether this connection can be used again is a matter of the head as it came.
+                self.response = copy.copy(command.event.response)
+                self.response.data = copy.copy(self.response.data)
+            yield command
 
 
 class _BodyReader(ChunkedReader):
@@ -620,6 +727,8 @@ class _BodyReader(ChunkedReader):
 
     def __call__(self, buf: Any) -> Any:
         event = super().__call__(buf)
+        if event is None and len(buf) > MAX_HEAD_BYTES:
+            raise h11.RemoteProtocolError("the head of a chunk or the trailers are too large")
         return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
 
 
@@ -638,6 +747,9 @@ def connect_error(error: str) -> str:
     for sign, words in (
         ("connection killed", "the connection was not allowed"),
         ("refused", "connection refused"),
+        # asyncio's words for it, on Linux and on macOS.
+        ("errno 111", "connection refused"),
+        ("errno 61", "connection refused"),
         ("certificate", "the provider's certificate was not accepted"),
         ("tls", "the TLS handshake failed"),
         ("not known", "the host name is not known"),
@@ -647,6 +759,22 @@ def connect_error(error: str) -> str:
         if sign in text:
             return words
     return "no connection"
+
+
+def invalid_answer(request: http.Request, response: http.Response) -> str:
+    """What is wrong with the head of a provider's answer; the empty string when nothing is."""
+    upgrade = response.status_code == 101 and "upgrade" in request.headers
+    if not 200 <= response.status_code <= 599 and not upgrade:
+        return "the provider's answer has no valid status"
+    if response.http_version not in ("HTTP/1.0", "HTTP/1.1"):
+        return "the provider's answer is not valid HTTP"
+    if response.headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+        return "the provider's answer has a transfer coding that cannot be read here"
+    try:
+        validate_headers(response)
+    except ValueError:
+        return "the provider's answer is not valid HTTP"
+    return ""
 
 
 def upstream_error(message: str) -> str:
@@ -674,6 +802,8 @@ def json_error(status_code: int, message: str = "") -> bytes:
 
 _OURS = frozenset(
     {
+        "the request body is not valid HTTP",
+        "the request head has a control character",
         "the request head is too large",
         "the request head did not arrive in time",
         "the request body did not arrive in time",
@@ -786,12 +916,29 @@ class Dispatch(AddonManager):
         names = self._fields.get(type(event))
         if names is None:
             names = self._fields[type(event)] = tuple(field.name for field in fields(event))  # type: ignore[arg-type]
-        arguments = [getattr(event, name) for name in names]
-        for hook in found:
-            with safecall():
-                result = hook(*arguments)
-                if result is not None and inspect.isawaitable(result):
-                    await result
+        await call_hooks(found, [getattr(event, name) for name in names])
+
+
+async def call_hooks(found: Sequence[Callable[..., Any]], arguments: Sequence[Any]) -> None:
+    """Calls one after the other; what raises ends in a refusal of what it was asked about.
+
+    mitmproxy would log the words of the exception, which may be a prompt's, and go on as if nobody had asked.
+    """
+    # It builds on this module.
+    from addons.guarded import close
+
+    for hook in found:
+        try:
+            result = hook(*arguments)
+            if result is not None and inspect.isawaitable(result):
+                await result
+        except Exception as error:
+            close(arguments[0] if arguments else None, error, hook)
+
+
+async def _trigger_event(self: AddonManager, event: hooks.Hook) -> None:
+    found = [hook for addon in self.chain for _, hook in self._iter_hooks(addon, event)]
+    await call_hooks(found, event.args())
 
 
 # Installation.
@@ -805,29 +952,51 @@ _NEEDED: tuple[tuple[object, str], ...] = (
     (
         layers.HttpStream,
         "state_wait_for_request_headers state_consume_request_body state_stream_request_body "
-        "state_wait_for_response_headers state_consume_response_body state_stream_response_body "
-        "send_response start_response_stream make_server_connection handle_protocol_error check_killed "
-        "check_invalid passthrough state_done state_errored mode",
+        "start_request_stream state_wait_for_response_headers state_consume_response_body "
+        "state_stream_response_body send_response start_response_stream make_server_connection "
+        "handle_protocol_error check_killed passthrough state_done state_errored mode "
+        "flow stream_id request_body_buf response_body_buf",
     ),
-    (layers.HttpLayer, "make_stream get_connection event_to_child"),
-    (layers.Http1Server, "read_headers read_body done send mark_done"),
-    (layers.Http1Client, "read_headers"),
-    (layers.Http2Server, "is_open_for_us"),
+    (layers.HttpLayer, "make_stream get_connection event_to_child command_sources connections"),
+    (
+        layers.Http1Server,
+        "read_headers read_body done wait send mark_done buf stream_id response response_done",
+    ),
+    (layers.Http1Client, "read_headers buf stream_id request response"),
+    (layers.Http2Server, "is_open_for_us h2_conn"),
     (_http1, "make_error_response make_body_reader http1"),
-    (server.ConnectionHandler, "server_event close_connection"),
+    (server.ConnectionHandler, "server_event close_connection transports max_conns"),
     (http.MessageData, "__post_init__"),
+    (websocket.WebsocketLayer, "relay_messages client_ws server_ws"),
+    (AddonManager, "trigger_event handle_lifecycle register _iter_hooks"),
+)
+
+# What `install` replaces, and who looks it up by its name: from elsewhere, nobody would get ours.
+_LOOKED_UP: tuple[tuple[Callable[..., Any], str], ...] = (
+    (layers.HttpLayer.make_stream, "HttpStream"),
+    (layers.HttpLayer._handle_event, "Http1Server Http2Server"),
+    (layers.HttpClient._handle_event, "Http1Client"),
+    (layers.HttpStream.flow_done, "WebsocketLayer"),
+    (layers.Http1Server.read_headers, "make_body_reader make_error_response"),
+    (layers.Http1Client.read_headers, "make_body_reader"),
+    (AddonManager.handle_lifecycle, "trigger_event"),
 )
 
 
 def check() -> None:
     """Raises EngineError naming the first thing of mitmproxy's that the engine needs and does not find."""
+    remedy = "install the version that pyproject.toml asks for"
     for owner, names in _NEEDED:
+        annotated = [inspect.get_annotations(each) for each in getattr(owner, "__mro__", ())]
         for name in names.split():
-            if not hasattr(owner, name):
-                raise EngineError(
-                    f"this mitmproxy has no {getattr(owner, '__name__', owner)}.{name}; "
-                    "install the version that pyproject.toml asks for"
-                )
+            if not hasattr(owner, name) and not any(name in each for each in annotated):
+                title = getattr(owner, "__name__", owner)
+                raise EngineError(f"this mitmproxy has no {title}.{name}; {remedy}")
+    for user, names in _LOOKED_UP:
+        used = inspect.unwrap(user).__code__.co_names
+        for name in names.split():
+            if name not in used:
+                raise EngineError(f"mitmproxy's {user.__qualname__} does not use {name}; {remedy}")
     shapes: tuple[tuple[Callable[..., Any], list[str]], ...] = (
         (layers.HttpStream.__init__, ["self", "context", "stream_id"]),
         (layers.HttpStream.send_response, ["self", "already_streamed"]),
@@ -839,20 +1008,19 @@ def check() -> None:
     for function, expected in shapes:
         found = list(inspect.signature(function).parameters)
         if found != expected:
-            raise EngineError(
-                f"mitmproxy's {function.__qualname__} takes {found}, not {expected}; "
-                "install the version that pyproject.toml asks for"
-            )
+            raise EngineError(f"mitmproxy's {function.__qualname__} takes {found}, not {expected}; {remedy}")
 
 
 def install(limits: Limits) -> None:
     """Puts the engine in the place of mitmproxy's classes, for this process and for good."""
     check()
-    Stream.limits = ClientConnection.limits = limits
+    Stream.limits = ClientConnection.limits = Socket.limits = limits
     layers.HttpStream = Stream  # type: ignore[misc]
     layers.Http1Server = ClientConnection  # type: ignore[misc]
     layers.Http2Server = ClientConnection2  # type: ignore[misc]
     layers.Http1Client = UpstreamConnection  # type: ignore[misc]
+    websocket.WebsocketLayer = Socket  # type: ignore[misc]
+    AddonManager.trigger_event = _trigger_event  # type: ignore[method-assign]
     _http1.make_body_reader = _make_body_reader
     _http1.make_error_response = json_error
     # A check of types for each message, made for mitmproxy's developers; 5 % of a request's time.

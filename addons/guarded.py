@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mitmproxy import http
+from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons.answer import refuse
@@ -37,7 +38,7 @@ def guarded[F: Callable[..., Any]](hook: F) -> F:
             try:
                 await hook(self, data)
             except Exception as error:
-                _close(data, error, hook)
+                close(data, error, hook)
 
         return guard_async  # type: ignore[return-value]
 
@@ -48,15 +49,20 @@ def guarded[F: Callable[..., Any]](hook: F) -> F:
         try:
             hook(self, data)
         except Exception as error:
-            _close(data, error, hook)
+            close(data, error, hook)
 
     return guard  # type: ignore[return-value]
 
 
-def _close(data: Any, error: Exception, hook: Callable[..., Any]) -> None:
+def close(data: Any, error: Exception, hook: Callable[..., Any]) -> None:
+    """Turns an exception of a hook into a refusal of what it was asked about. data: the hook's argument."""
     refusal = error if isinstance(error, Refusal) else _internal(error, hook)
-    if isinstance(data, http.HTTPFlow):
+    if isinstance(data, http.HTTPFlow) and data.websocket is not None and data.websocket.messages:
+        data.websocket.messages[-1].drop()
+    elif isinstance(data, http.HTTPFlow):
         refuse(data, refusal)
+    elif isinstance(data, Client):
+        data.error = refusal.message
     elif isinstance(data, ServerConnectionHookData):
         data.server.error = refusal.message
     elif isinstance(data, AttemptEnded):

@@ -60,6 +60,9 @@ class Metering:
             self._stream(flow, exchange, response, secret)
         elif response.status_code < 300 and kind and not _is_text(kind):
             response.stream = _Binary(exchange, secret)
+        if flow.request.http_version == "HTTP/1.0":
+            # It knows no chunks; the end of the connection ends the body.
+            response.headers.pop("transfer-encoding", None)
         exchange.metered = True
 
     @guarded
@@ -171,25 +174,27 @@ class _Tap:
 
 
 class _Binary:
-    """The path of a binary answer's bytes: counted, scrubbed, on to the client."""
+    """The path of a binary answer's bytes: counted, scrubbed, on to the client. Its length stays."""
 
     def __init__(self, exchange: Exchange, secret: bytes) -> None:
         self.exchange = exchange
-        self.secret = secret
+        self.scrubber = StreamScrubber(secret, b"*" * len(secret))
 
-    def __call__(self, data: bytes) -> bytes:
+    def __call__(self, data: bytes) -> list[bytes]:
         self.exchange.response_bytes += len(data)
-        return data
+        passed = self.scrubber.feed(data) if data else self.scrubber.close()
+        return [passed] if passed else []
 
 
 def _clean_head(response: http.Response, secret: bytes, *, upgrade: bool) -> list[tuple[bytes, bytes]]:
     """The header fields that may go to the client: well-formed, about the answer alone, without the key."""
     kept: list[tuple[bytes, bytes]] = []
+    named = {word.strip().lower().encode() for word in response.headers.get("connection", "").split(",")}
     for name, value in response.headers.fields:
         lower = name.lower()
-        if lower in _NOT_PASSED_ON and not (upgrade and lower in (b"upgrade", b"connection")):
+        if lower in _NOT_PASSED_ON | named and not (upgrade and lower in (b"upgrade", b"connection")):
             continue
-        if _NAME.fullmatch(name) and not _CONTROL.search(value):
+        if _NAME.fullmatch(name) and not _CONTROL.search(value) and scrub(name, secret) == name:
             kept.append((name, scrub(value, secret)))
     response.reason = "".join(letter for letter in response.reason if letter.isprintable())
     return kept

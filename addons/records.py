@@ -46,10 +46,11 @@ class Records:
         exchange = exchange_of(flow)
         if exchange is None:
             return
-        exchange.status = exchange.status or (flow.response.status_code if flow.response else 0)
-        if not exchange.error and flow.error:
-            stopping = self.services.stopping
-            exchange.error = "the gateway stopped" if stopping else _reason(flow.error.msg)
+        status, error = _outcome(flow.error.msg if flow.error else "")
+        if self.services.stopping:
+            error = "the gateway stopped"
+        exchange.status = exchange.status or (flow.response.status_code if flow.response else status)
+        exchange.error = exchange.error or error
         await self._record(flow, exchange)
 
     async def _record(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
@@ -63,16 +64,16 @@ class Records:
                 self.services.end()
 
 
-def _reason(message: str) -> str:
-    """Words for mitmproxy's, which may hold bytes of a body. What the provider did is already told."""
+def _outcome(message: str) -> tuple[int, str]:
+    """What the engine answered, and words for mitmproxy's, which may hold bytes of a body."""
     message = message.lower()
     if any(sign in message for sign in ("disconnected", "closed", "reset by client")):
-        return "the client left"
+        return 0, "the client left"
     if "in time" in message:
-        return "the request body did not arrive in time"
+        return 408, "the request body did not arrive in time"
     if "protocol error" in message:
-        return "the request is not valid HTTP"
-    return "the exchange broke off"
+        return 400, "the request is not valid HTTP"
+    return 0, "the exchange broke off"
 
 
 async def write_down(exchange: Exchange, services: Services, kind: Kind, parent_id: str = "") -> None:

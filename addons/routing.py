@@ -7,7 +7,7 @@ from functools import lru_cache
 from mitmproxy import http
 
 from addons.answer import HEAD, exchange_of
-from addons.engine import too_large
+from addons.engine import MAX_UPLOAD, too_large
 from addons.guarded import guarded
 from addons.services import Services, in_thread
 from tokenomics_core.dialects import is_websocket_path
@@ -41,10 +41,11 @@ class Routing:
         exchange = exchange_of(flow)
         if exchange is None:
             return
+        most = MAX_UPLOAD if exchange.upload else self.max_body
+        if int(flow.metadata[HEAD].get("content-length", "0")) > most:
+            raise too_large(most)
         if exchange.upload:
             self._plan(flow, exchange)
-        elif int(flow.metadata[HEAD].get("content-length", "0")) > self.max_body:
-            raise too_large(self.max_body)
 
     @guarded
     async def request(self, flow: http.HTTPFlow) -> None:

@@ -104,7 +104,12 @@ class JsonBody:
 
     def copy(self) -> JsonBody:
         """An independent copy of the body as it is now."""
-        return JsonBody(self.render())
+        twin = object.__new__(JsonBody)
+        twin._raw, twin._text, twin._members = self._raw, self._text, self._members
+        twin._head, twin._foot = self._head, self._foot
+        # Edits replace members and never change one in place.
+        twin._edits, twin.value = dict(self._edits), dict(self.value)
+        return twin
 
     def render(self) -> bytes:
         """The body as bytes: the client's own when nothing was changed."""

@@ -193,8 +193,11 @@ def _refused(aim: Aim, names: Sequence[str]) -> Refusal:
 
 
 def _provider_at(catalogue: Catalogue, url: str) -> Provider | None:
-    """The provider that lives at a URL, where the catalogue knows one."""
-    return next(iter(_providers_at(catalogue, url)), None)
+    """The provider that lives at a URL, where the catalogue knows one: of several, the one that says so in
+    the most words."""
+    found = _providers_at(catalogue, url)
+    fitting = [each for each in found if (url + "/").startswith(each.upstream_url.rstrip("/") + "/")]
+    return max(fitting, key=lambda each: len(each.upstream_url)) if fitting else next(iter(found), None)
 
 
 def _providers_at(catalogue: Catalogue, url: str) -> list[Provider]:

@@ -11,10 +11,14 @@ def scrub(data: bytes, secret: bytes) -> bytes:
 
 
 class StreamScrubber:
-    """The same for a stream. Holds back only a tail that may be the beginning of the secret."""
+    """The same for a stream. Holds back only a tail that may be the beginning of the secret.
 
-    def __init__(self, secret: bytes) -> None:
+    replacement: what stands in the secret's place; one of the same length leaves the stream's as it was.
+    """
+
+    def __init__(self, secret: bytes, replacement: bytes = REPLACEMENT) -> None:
         self._secret = secret
+        self._replacement = replacement
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -24,7 +28,7 @@ class StreamScrubber:
         *before, tail = (self._held + data).split(self._secret)
         held = self._beginning_at_end(tail)
         self._held = tail[len(tail) - held :]
-        return REPLACEMENT.join([*before, tail[: len(tail) - held]])
+        return self._replacement.join([*before, tail[: len(tail) - held]])
 
     def close(self) -> bytes:
         held, self._held = self._held, b""

@@ -778,3 +778,13 @@ def test_an_intercepted_request_keeps_its_path() -> None:
     assert attempts[0].target.path == path
     attempts, _ = plan(policy, CATALOGUE, SERVER, base(path=path), {})
     assert attempts[0].target.path == "/v1beta/models/m:generateContent"
+
+
+def test_of_two_providers_on_one_host_the_path_tells() -> None:
+    catalogue = load(
+        lab={"upstream_url": "https://shared.example/lab", "auth_scheme": "header", "auth_header": "x-lab"},
+        office={"upstream_url": "https://shared.example/office"},
+    )
+    for name in ("lab", "office"):
+        policy = compiled(base_key_env="K", upstream_url=f"https://shared.example/{name}/v1")
+        assert route(policy, catalogue, SERVER, base()).provider_name == name

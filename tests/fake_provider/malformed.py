@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.fake_provider.behaviours import Options, behaviour
 from tests.fake_provider.call import Call
 
@@ -95,5 +97,28 @@ async def bad_json(call: Call, options: Options) -> bool:
     body = b'{"id": "cut in the mid'
     await call.wire.head(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     await call.wire.raw(body)
+    call.record.status, call.record.finished = 200, True
+    return True
+
+
+@behaviour
+async def raw_bytes(call: Call, options: Options) -> bool:
+    """Writes the bytes as they are. data; then: ``close``, ``keep`` the connection, or fall ``silent``."""
+    await call.wire.raw(options["data"])
+    if options["then"] == "silent":
+        await asyncio.Event().wait()
+    if options["then"] == "close":
+        await call.wire.close()
+    call.record.status, call.record.finished = 200, True
+    return True
+
+
+@behaviour
+async def raw_pieces(call: Call, options: Options) -> bool:
+    """Writes the bytes in pieces of a size, one after the other. data; size."""
+    data = options["data"]
+    for at in range(0, len(data), options["size"]):
+        await call.wire.raw(data[at : at + options["size"]])
+        await asyncio.sleep(0.001)
     call.record.status, call.record.finished = 200, True
     return True

@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import anthropic
-import httpx
 import openai
 import pytest
 
 from tests.fake_provider import FakeProvider, Record
 from tests.proxy.caller import Caller, rows_of
-from tests.proxy.formats import ANTHROPIC, FORMATS, GEMINI, OPENAI, Format, by_name
+from tests.proxy.formats import ANTHROPIC, FORMATS, OPENAI, Format, by_name
+from tests.support.http2 import Http2Client
 from tests.support.proxy import Proxy
 from tests.support.raw_http import request_bytes
 
-SOON = 0.5
+SOON = 1.0
 """Seconds within which the provider must notice that its client is gone."""
 
 LEFT = "the client left"
@@ -111,7 +111,7 @@ def test_client_leaves_before_the_first_byte(
 ) -> None:
     fake_provider.script([{"do": "hang"}])
     with raw_request(gateway, asking(tokens["openai"], "leaves-early")):
-        fake_provider.wait(lambda records: bool(records) and records[0].received)
+        gateway.wait_for(lambda: fake_provider.records, lambda records: bool(records) and records[0].received)
     left = time.time()
     record = ended(fake_provider)
     assert record.left
@@ -150,29 +150,50 @@ def test_client_leaves_in_an_upload(
     headers = {"User-Agent": "leaves-uploading", "Content-Type": "multipart/form-data; boundary=b"}
     request = request_bytes("/v1/files", b"x" * 100_000, headers=headers, key=tokens["openai"])
     with raw_request(gateway, request[:-10]):
-        fake_provider.wait(lambda records: bool(records) and records[0].body_bytes > 50_000)
-    fake_provider.wait(lambda records: bool(records[0].error or records[0].ended))
+        gateway.wait_for(
+            lambda: fake_provider.records, lambda records: bool(records) and records[0].body_bytes > 50_000
+        )
+    ended(fake_provider)
     (row,) = rows_of(gateway, "leaves-uploading", 1)
     assert (row["status"], row["error"]) == (0, LEFT)
     assert not fake_provider.last.received
 
 
-def test_http2_stream_is_cancelled(caller_of: Callable[..., Caller], fake_provider: FakeProvider) -> None:
-    """One stream of a connection ends; the connection and its other streams go on."""
+def test_http2_stream_is_cancelled(
+    gateway: Proxy, tokens: dict[str, str], fake_provider: FakeProvider
+) -> None:
+    """One stream of a connection ends; the others go on."""
     fake_provider.script([{"do": "slow-stream", "delay": 0.05, "tokens": 100}])
-    caller = caller_of(OPENAI, "HTTP/2")
+    head = OPENAI.head(tokens["openai"])
     body = OPENAI.body("gpt-4o", "hello", True)
-    with caller.begin("POST", "/v1/chat/completions", body) as response:
-        chunks = response.iter_raw()
-        next(chunks)
-        stream = response.extensions["stream_id"]
-        inner: Any = response.stream
-        connection = inner._stream._stream._connection
-        connection._h2_state.reset_stream(stream, error_code=8)
-        connection._network_stream.write(connection._h2_state.data_to_send())
-        assert ended(fake_provider).left
-    row = caller.rows(1)[0]
+    with Http2Client(gateway.https_port, gateway.ca) as client:
+        first = client.ask("/v1/chat/completions", body, {**head, "User-Agent": "cancels"})
+        client.read_until(first, b" the")
+        second = client.ask("/v1/chat/completions", body, {**head, "User-Agent": "goes-on"})
+        client.cancel(first)
+        assert client.read_to_end(second).endswith(OPENAI.ending)
+    cancelled, _ = fake_provider.wait_ended(2)
+    assert cancelled.left
+    (row,) = rows_of(gateway, "cancels", 1)
     assert (row["status"], row["error"]) == (200, LEFT)
+    (row,) = rows_of(gateway, "goes-on", 1)
+    assert (row["status"], row["error"]) == (200, None)
+
+
+@pytest.mark.parametrize("how", ["die-mid-stream", "hang-mid-stream"])
+def test_http2_stream_breaks_off(
+    gateway: Proxy, tokens: dict[str, str], fake_provider: FakeProvider, how: str
+) -> None:
+    """What befalls one stream does not befall the connection."""
+    fake_provider.script([{"do": how, "after": 4, "tokens": 20}])
+    head = {**OPENAI.head(tokens["openai"]), "User-Agent": f"two-{how}"}
+    body = OPENAI.body("gpt-4o", "hello", True)
+    with Http2Client(gateway.https_port, gateway.ca) as client:
+        first = client.ask("/v1/chat/completions", body, head)
+        assert b"the provider" in client.read_to_end(first)
+        second = client.ask("/v1/chat/completions", body, head)
+        assert client.read_to_end(second).endswith(OPENAI.ending)
+    assert [row["error"] is None for row in rows_of(gateway, f"two-{how}", 2)] == [False, True]
 
 
 # The provider breaks off.
@@ -192,7 +213,7 @@ def test_provider_dies_in_a_stream(
     row = caller.row()
     assert (row["status"], row["upstream_status"], row["error"]) == (200, 200, BROKE_OFF)
     assert row["output_tokens"] == fake_provider.bill.output_tokens
-    assert row["estimated"] == (format is not GEMINI)
+    assert row["estimated"] == 1
     assert caller.ask(format).status == 200
 
 
@@ -259,7 +280,7 @@ def test_openai_sdk_raises(
 ) -> None:
     fake_provider.script([{"do": how, "after": 4, "tokens": 20}])
     url, key = f"{gateway.http_url}/v1", tokens["openai"]
-    with httpx.Client(trust_env=False) as http:
+    with openai.DefaultHttpxClient(trust_env=False) as http:
         client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, http_client=http)
         stream = client.chat.completions.create(
             model="gpt-4o", messages=[{"role": "user", "content": "hi"}], stream=True
@@ -274,7 +295,7 @@ def test_anthropic_sdk_raises(
     gateway: Proxy, tokens: dict[str, str], fake_provider: FakeProvider, how: str
 ) -> None:
     fake_provider.script([{"do": how, "after": 5, "tokens": 20}])
-    with httpx.Client(trust_env=False) as http:
+    with anthropic.DefaultHttpxClient(trust_env=False) as http:
         client = anthropic.Anthropic(
             base_url=gateway.http_url, api_key=tokens["anthropic"], max_retries=0, http_client=http
         )

@@ -304,6 +304,36 @@ def test_fallback_that_the_policy_forbids(
     assert [record.json["model"] for record in fake_provider.records] == ["gpt-4o", "gpt-4o-mini"]
 
 
+@pytest.mark.parametrize("step", [failing(503), RESET])
+def test_fallback_whose_key_is_not_set(
+    gateway: Proxy,
+    token: Callable[..., str],
+    fake_provider: FakeProvider,
+    other_provider: FakeProvider,
+    step: Step,
+) -> None:
+    """It is passed over, and the log says why."""
+    policy = {
+        "providers": {
+            "openai": [{"base_key_env": "OPENAI_API_KEY", "model_regex": "^gpt-"}],
+            "groq": [
+                {"base_key_env": "NOBODY_SET_IT", "model": "llama-one"},
+                {"base_key_env": "GROQ_API_KEY", "model": "llama-two"},
+            ],
+        },
+        "retry": {"fallbacks": ["llama-one"]},
+    }
+    fake_provider.script([step, step])
+    with Caller(gateway, token(policy)) as caller:
+        outcome = caller.ask()
+        assert outcome.status == step.get("status", 502)
+        assert [attempt["model"] for attempt in caller.row()["attempts"]] == ["gpt-4o"]
+    assert 'base key env "NOBODY_SET_IT" is not set' in gateway.log()
+    with Caller(gateway, token({**policy, "retry": {"fallbacks": ["llama-one", "llama-two"]}})) as caller:
+        assert caller.ask().status == 200
+    assert [record.json["model"] for record in other_provider.records] == ["llama-two"]
+
+
 def test_retry_after_is_honoured(
     gateway: Proxy, token: Callable[..., str], fake_provider: FakeProvider
 ) -> None:
