@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 MODEL = "gpt-4o-mini"
 
 
-def patient[**P, T](check: Callable[P, T]) -> Callable[P, T]:
+def _patient[**P, T](check: Callable[P, T]) -> Callable[P, T]:
     """Tries again when the handshake timed out: the package's blocking client over TLS does so now and then,
     also without any proxy."""
 
@@ -42,7 +42,7 @@ def _headers() -> dict[str, str]:
     }
 
 
-@patient
+@_patient
 def codex() -> list[Any]:
     """A warm-up and two prompts on one connection, with the compression that Codex offers."""
     results: list[Any] = []
@@ -71,7 +71,7 @@ def _until_done(socket: Any) -> dict[str, Any]:
             return {"type": event["type"], "text": text, "usage": tokens, "status": event.get("status")}
 
 
-@patient
+@_patient
 def codex_error() -> dict[str, Any]:
     """A refusal within the frames, after which the connection still serves."""
     with connect(_url("/responses"), additional_headers=_headers(), open_timeout=10) as socket:
@@ -82,7 +82,7 @@ def codex_error() -> dict[str, Any]:
     return {"first": results[0], "then": results[1]["text"]}
 
 
-@patient
+@_patient
 def sdk_responses() -> str:
     client = openai.OpenAI(timeout=10, max_retries=0)
     text = ""
@@ -96,7 +96,7 @@ def sdk_responses() -> str:
     return text
 
 
-@patient
+@_patient
 def sdk_realtime() -> dict[str, Any]:
     client = openai.OpenAI(timeout=10, max_retries=0)
     text = ""
