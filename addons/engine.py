@@ -11,7 +11,7 @@ subclasses in the place of its classes:
     Socket             a WebSocket connection: messages are bounded
     _BodyReader        chunked bodies may carry trailers
 
-and makes its addon manager refuse what a hook failed on.
+and makes its addon manager refuse what a hook failed on, and its connections answer to whoever asked.
 
 It asks addons by two hooks of its own: `tokenomics_attempt` when an attempt ended without the answer, and
 `tokenomics_cut` when a stream that runs must be ended. `check` runs at start and names what an upgrade of
@@ -26,8 +26,10 @@ import copy
 import inspect
 import re
 import time
-from collections.abc import Callable, Generator, Sequence
+import types
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -200,6 +202,15 @@ class Stream(layers.HttpStream):
         found = self.context.layers[self.context.layers.index(self) - 1]
         assert isinstance(found, layers.HttpLayer)
         return found
+
+    def handle_event(self, event: events.Event) -> Commands:
+        for command in super().handle_event(event):
+            if command.blocking is self and isinstance(command, commands.StartHook):
+                dispatch = ctx.master.addons
+                if isinstance(dispatch, Dispatch) and dispatch.at_once(command):
+                    yield from self.handle_event(events.HookCompleted(command))
+                    continue
+            yield command
 
     def _handle_event(self, event: events.Event) -> Commands:
         if not isinstance(event, events.Wakeup):
@@ -815,6 +826,19 @@ def too_large(limit: int) -> Refusal:
     return Refusal(413, "request_too_large", f"the request body is larger than {limit // (1024 * 1024)} MiB")
 
 
+async def _open_connection(self: server.ConnectionHandler, command: commands.OpenConnection) -> None:
+    """As mitmproxy's, which leaves the asker without an answer when it is cancelled before it begins."""
+    try:
+        await _handler_open_connection(self, command)
+    except asyncio.CancelledError:
+        if command.connection.timestamp_start is None and not command.connection.error:
+            await self.server_event(events.OpenConnectionCompleted(command, "connection cancelled"))
+        raise
+
+
+_handler_open_connection = server.ConnectionHandler.open_connection
+
+
 # What the addons may ask of the engine beyond hooks.
 
 
@@ -897,6 +921,20 @@ class Dispatch(AddonManager):
         super().__init__(master)
         self._hooks: dict[str, list[Callable[..., Any]]] = {}
         self._fields: dict[type, tuple[str, ...]] = {}
+        self._begun: dict[hooks.Hook, Coroutine[Any, Any, None]] = {}
+
+    def at_once(self, event: hooks.Hook) -> bool:
+        """Calls the hooks here and now, without a task and a turn of the loop for each event.
+
+        False when one of them has to wait for something: the rest is done when mitmproxy asks for the event.
+        """
+        coroutine = self.trigger_event(event)
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration:
+            return True
+        self._begun[event] = _resume(coroutine, awaited)
+        return False
 
     def register(self, addon: Any) -> Any:
         self._hooks.clear()
@@ -904,7 +942,7 @@ class Dispatch(AddonManager):
 
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
         # No addon of ours wants mitmproxy's `update`, which would follow each event of a flow.
-        await self.trigger_event(event)
+        await (self._begun.pop(event, None) or self.trigger_event(event))
 
     async def trigger_event(self, event: hooks.Hook) -> None:
         found = self._hooks.get(event.name)
@@ -917,6 +955,22 @@ class Dispatch(AddonManager):
         if names is None:
             names = self._fields[type(event)] = tuple(field.name for field in fields(event))  # type: ignore[arg-type]
         await call_hooks(found, [getattr(event, name) for name in names])
+
+
+@types.coroutine
+def _resume(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    """The rest of a coroutine that was started outside a task and now awaits something."""
+    while True:
+        try:
+            value = yield awaited
+        except BaseException as error:
+            step = partial(coroutine.throw, error)
+        else:
+            step = partial(coroutine.send, value)
+        try:
+            awaited = step()
+        except StopIteration:
+            return
 
 
 async def call_hooks(found: Sequence[Callable[..., Any]], arguments: Sequence[Any]) -> None:
@@ -965,7 +1019,7 @@ _NEEDED: tuple[tuple[object, str], ...] = (
     (layers.Http1Client, "read_headers buf stream_id request response"),
     (layers.Http2Server, "is_open_for_us h2_conn"),
     (_http1, "make_error_response make_body_reader http1"),
-    (server.ConnectionHandler, "server_event close_connection transports max_conns"),
+    (server.ConnectionHandler, "server_event open_connection close_connection transports max_conns"),
     (http.MessageData, "__post_init__"),
     (websocket.WebsocketLayer, "relay_messages client_ws server_ws"),
     (AddonManager, "trigger_event handle_lifecycle register _iter_hooks"),
@@ -1020,6 +1074,7 @@ def install(limits: Limits) -> None:
     layers.Http2Server = ClientConnection2  # type: ignore[misc]
     layers.Http1Client = UpstreamConnection  # type: ignore[misc]
     websocket.WebsocketLayer = Socket  # type: ignore[misc]
+    server.ConnectionHandler.open_connection = _open_connection  # type: ignore[method-assign]
     AddonManager.trigger_event = _trigger_event  # type: ignore[method-assign]
     _http1.make_body_reader = _make_body_reader
     _http1.make_error_response = json_error

@@ -2,12 +2,14 @@ import sqlite3
 import stat
 import threading
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tests.ledger.build import START, TOKEN_HASH, a_row
-from tokenomics_core.ledger import Ledger, LedgerError, LedgerFull, read_rows
+from tokenomics_core.ledger import Ledger, LedgerError, LedgerFull, Row, read_rows
+from tokenomics_core.ledger.database import insert_rows, open_for_writing
 from tokenomics_core.ledger.row import COLUMNS
 
 
@@ -48,6 +50,21 @@ def test_types_as_sqlite_sees_them(path):
     assert found == ("integer", "integer", "text", "null", "2026-03-02T08:16:11.480113Z", "billing", 200)
 
 
+def test_what_is_not_known_is_null(path):
+    ledger = Ledger(path)
+    row = Row(id="tkn_1", started_at=START, ended_at=START)
+    ledger.record(row)
+    ledger.close()
+    with closing(sqlite3.connect(path)) as db:
+        (record,) = db.execute(f"SELECT {', '.join(COLUMNS)} FROM requests")
+    found = dict(zip(COLUMNS, record, strict=True))
+    assert {column for column, value in found.items() if value is None} == {
+        column for column in COLUMNS if getattr(row, column) in ("", None)
+    }
+    assert (found["status"], found["stream"], found["attempts"], found["metadata"]) == (0, 0, "[]", "{}")
+    assert list(read_rows(path)) == [row]
+
+
 def test_only_the_owner_can_read_it(path):
     ledger = Ledger(path)
     ledger.record(a_row(1))
@@ -74,6 +91,29 @@ def test_the_same_id_is_written_once(path):
     ledger.record(a_row(1, output_tokens=8))
     ledger.close()
     assert list(read_rows(path)) == [a_row(1)] == written
+
+
+@pytest.mark.parametrize(
+    ("numbers", "new"),
+    [
+        ([], []),
+        ([4], [4]),
+        ([1], []),
+        ([2, 1, 2, 1], []),
+        ([4, 5, 6], [4, 5, 6]),
+        ([6, 1, 5, 2, 4], [6, 5, 4]),
+        ([4, 5, 4, 5, 6, 4], [4, 5, 6]),
+        ([5, 1, 5, 4, 1], [5, 4]),
+    ],
+)
+def test_what_is_new_in_a_batch(path, numbers, new):
+    with closing(open_for_writing(path, busy_timeout=1)) as db:
+        for number in (1, 2, 3):
+            insert_rows(db, [a_row(number)])
+        rows = [a_row(number, output_tokens=place) for place, number in enumerate(numbers)]
+        expected = [rows[numbers.index(number)] for number in new]
+        assert insert_rows(db, rows) == expected
+    assert list(read_rows(path)) == [a_row(1), a_row(2), a_row(3), *expected]
 
 
 def test_the_same_id_of_another_process_is_written_once(path):
@@ -128,7 +168,7 @@ def test_twenty_thousand_rows_with_readers_beside(path):
     ids = [a_row(number).id for number in range(20_000)]
     row = a_row()
     for number in range(20_000):
-        ledger.record(a_row(number) if number % 1000 == 0 else _with_id(row, ids[number]))
+        ledger.record(replace(row, id=ids[number]))
     assert ledger.flush(60)
     done.set()
     for reader in readers:
@@ -138,12 +178,6 @@ def test_twenty_thousand_rows_with_readers_beside(path):
     assert written == ids
     assert [row.id for row in read_rows(path)] == ids
     assert all(0 <= count <= 20_000 for count in counts)
-
-
-def _with_id(row, id):
-    values = list(row.values())
-    values[0] = id
-    return type(row).from_values(values)
 
 
 @pytest.mark.parametrize(

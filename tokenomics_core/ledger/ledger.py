@@ -42,7 +42,7 @@ class Ledger:
         self._on_written = on_written
         self._busy_timeout = busy_timeout
         self._db: sqlite3.Connection | None = open_for_writing(path, busy_timeout=busy_timeout)
-        self._files = _identities(path)
+        self._file, self._log = _identity(path), _identity(_log_of(path))
         self._writer = BatchWriter[Row]("ledger", self._write, capacity=capacity, retry=retry)
 
     @property
@@ -115,7 +115,7 @@ class Ledger:
         try:
             db.execute("BEGIN IMMEDIATE")
             new = insert_rows(db, rows)
-            db.execute("COMMIT")
+            db.commit()
         except BaseException:
             # Closing rolls back. The next try opens the file anew, whatever has become of it.
             self._db = None
@@ -128,29 +128,27 @@ class Ledger:
                 logger.exception("the ledger has written %d rows, and its listener failed", len(new))
 
     def _connection(self) -> sqlite3.Connection:
-        if self._db is not None:
-            database, log = _identities(self._path)
-            if database != self._files[0]:
-                # Rows written to a file that was moved or deleted would not be found again. SQLite keeps the
-                # last of them in the -wal file: beside a new database it would be taken for that one's.
-                if log == self._files[1]:
-                    raise LedgerError(
-                        f"the ledger {self._path} was moved or deleted without its -wal file; put it back"
-                    )
-                self._db.close()
-                self._db = None
+        if self._db is not None and _identity(self._path) != self._file:
+            # Rows written to a file that was moved or deleted would not be found again. SQLite keeps the
+            # last of them in the -wal file: beside a new database it would be taken for that one's.
+            if _identity(_log_of(self._path)) == self._log:
+                raise LedgerError(
+                    f"the ledger {self._path} was moved or deleted without its -wal file; put it back"
+                )
+            self._db.close()
+            self._db = None
         if self._db is None:
             self._db = open_for_writing(self._path, busy_timeout=self._busy_timeout)
-            self._files = _identities(self._path)
+            self._file, self._log = _identity(self._path), _identity(_log_of(self._path))
         return self._db
 
 
-def _identities(path: Path) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-    """What tells the database and its -wal file from others of the same names; None where there is none."""
-    return _identity(path), _identity(path.with_name(f"{path.name}-wal"))
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from others of the same name; None where there is none."""
     try:
         stat = path.stat()
     except FileNotFoundError:

@@ -193,20 +193,17 @@ class Row:
         """The client got an error, or an answer that broke off."""
         return self.status >= 400 or self.error != ""
 
-    def values(self) -> list[Any]:
-        """The row as SQLite's values, in the order of COLUMNS; empty text stands for NULL."""
-        values = list(_FIELDS(self))
-        for index, write in _WRITE:
-            values[index] = write(values[index])
-        return values
-
     @classmethod
-    def from_values(cls, values: Sequence[Any]) -> Row:
-        """The row that `values`, or what the table made of them, came from."""
-        values = list(values)
-        for index, read in _READ:
-            values[index] = read(values[index])
-        return cls(*values)
+    def from_record(cls, record: Sequence[Any]) -> Row:
+        """The row that a record of the table, in the order of COLUMNS, was made from."""
+        return cls(*(read(value) if read else value for read, value in zip(_READ, record, strict=True)))
+
+
+def to_json(rows: Sequence[Row]) -> str:
+    """A JSON array with an array for each row: its fields in the order of COLUMNS, times as text."""
+    return orjson.dumps(
+        [_FIELDS(row) for row in rows], default=timestamp, option=orjson.OPT_PASSTHROUGH_DATETIME
+    ).decode()
 
 
 def timestamp(moment: datetime) -> str:
@@ -255,17 +252,7 @@ def _text(value: str | None) -> str:
     return value or ""
 
 
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
-# By the field's type: how its value is written to a column, and read from it. Other types need neither.
-_WRITERS: dict[str, Callable[[Any], Any]] = {
-    "bool": int,
-    "datetime": timestamp,
-    "list[dict[str, Any]]": _json,
-    "dict[str, str]": _json,
-}
+# By the field's type: how it is read from a column. Other types are there as they are.
 _READERS: dict[str, Callable[[Any], Any]] = {
     "str": _text,
     "bool": bool,
@@ -275,6 +262,4 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 COLUMNS = tuple(column.name for column in fields(Row))
 _FIELDS = attrgetter(*COLUMNS)
-_TYPES = [str(column.type) for column in fields(Row)]
-_WRITE = [(index, _WRITERS[type_]) for index, type_ in enumerate(_TYPES) if type_ in _WRITERS]
-_READ = [(index, _READERS[type_]) for index, type_ in enumerate(_TYPES) if type_ in _READERS]
+_READ = [_READERS.get(str(column.type)) for column in fields(Row)]

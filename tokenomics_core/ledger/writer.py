@@ -50,6 +50,7 @@ class BatchWriter[T]:
         self._taken = 0
         self._written = 0
         self._flushing = 0
+        self._idle = False
         self._closing = False
         self._abandoned = False
         self.failure: Exception | None = None
@@ -72,8 +73,8 @@ class BatchWriter[T]:
                 raise QueueFull
             self._queue.append(item)
             self._taken += 1
-            # In between the thread is at work, or counts the milliseconds, and looks by itself.
-            if waiting == 0 or waiting + 1 == self._batch:
+            # Otherwise the thread is at work, or counts the milliseconds, and looks by itself.
+            if self._idle or waiting + 1 == self._batch:
                 self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
@@ -120,8 +121,14 @@ class BatchWriter[T]:
     def _next(self) -> list[T]:
         """The next batch; empty when there will be none any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closing)
-            self._changed.wait_for(
-                lambda: len(self._queue) >= self._batch or self._flushing or self._closing, self._linger
-            )
+            # Under load this is all: one wake-up for a batch. A busy thread pays dearly for each of them.
+            self._changed.wait_for(self._due, self._linger)
+            if not self._queue:
+                self._idle = True
+                self._changed.wait_for(lambda: self._queue or self._closing)
+                self._idle = False
+                self._changed.wait_for(self._due, self._linger)
             return [] if self._abandoned else list(islice(self._queue, self._batch))
+
+    def _due(self) -> bool:
+        return len(self._queue) >= self._batch or self._flushing > 0 or self._closing
