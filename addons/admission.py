@@ -44,7 +44,7 @@ class Admission:
 
     def client_connected(self, client: Client) -> None:
         self.silent.watch(client, client)
-        engine.allow_parallel_upstreams(client)
+        engine.prepare_connection(client)
 
     def client_disconnected(self, client: Client) -> None:
         self.silent.done(client)

@@ -886,10 +886,38 @@ def close_all_clients() -> None:
             handler.close_connection(handler.client)
 
 
-def allow_parallel_upstreams(client: Client) -> None:
+def prepare_connection(client: Client) -> None:
+    """What a client's connection needs beyond mitmproxy's defaults."""
     handler = _proxyserver().connections.get(client.id)
     if handler is not None:
         handler.max_conns = collections.defaultdict(lambda: asyncio.Semaphore(UPSTREAMS_PER_CLIENT))
+        handler.layer = Coalesced(handler.layer)
+
+
+class Coalesced:
+    """The outermost layer of a connection. What is sent to one peer in one go is written in one go: a head
+    and its body are two commands, and would be two system calls."""
+
+    def __init__(self, inner: layer.Layer) -> None:
+        self.inner = inner
+
+    def handle_event(self, event: events.Event) -> Commands:
+        held: commands.SendData | None = None
+        for command in self.inner.handle_event(event):
+            if isinstance(command, commands.SendData):
+                if held is not None and held.connection is command.connection:
+                    held.data += command.data
+                    continue
+                if held is not None:
+                    yield held
+                held = command
+                continue
+            if held is not None:
+                yield held
+                held = None
+            yield command
+        if held is not None:
+            yield held
 
 
 async def listen(modes: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,12 @@ class Line(AbstractContextManager["Line"]):
     def send(self, data: bytes) -> Line:
         self.sock.sendall(data)
         return self
+
+    def flood(self, data: bytes, times: int, pause: float = 0) -> None:
+        """Sends it again and again; raises OSError as soon as the proxy has closed."""
+        for _ in range(times):
+            self.send(data)
+            time.sleep(pause)
 
     def ask(self, data: bytes, method: str = "") -> Answer:
         self.send(data)
@@ -205,11 +212,12 @@ def assert_serves(proxy: Proxy, provider: FakeProvider, token: str) -> None:
 
 @contextmanager
 def undisturbed(proxy: Proxy) -> Iterator[None]:
-    """Afterwards the proxy lives, answers, and nothing has crashed in it."""
-    before = proxy.output.stat().st_size
+    """Afterwards the proxy lives and answers, nothing crashed in it, and it did not try to leave loopback."""
+    before, refused = proxy.output.stat().st_size, proxy.refusals()
     yield
     assert proxy.alive
     assert ask(proxy, request(path="/health")).status == 200
     said = proxy.output.read_bytes()[before:].decode(errors="replace")
     assert "crashed" not in said, said
     assert "Traceback" not in said, said
+    assert proxy.refusals() == refused

@@ -1,0 +1,31 @@
+"""The benchmark runs to its end. What it measures in a moment this short means nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests import loopback_guard
+from tests.cli.program import Program
+from tests.support.environment import PROJECT
+
+
+def test_every_way_is_measured(program: Program) -> None:
+    folder = program.folder / "tmp"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, PROJECT / "bench" / "throughput.py", "--rounds", "1", "--seconds", "0.1"],
+        cwd=program.folder,
+        env=program.environ | {"TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.split("|")[1:3] for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    ways = ["direct", "mitmdump", "tokenomics"]
+    expected = [[kind, way] for kind in ("JSON", "SSE") for way in ways]
+    assert [[cell.strip() for cell in row] for row in rows] == expected
+    assert list(folder.iterdir()) == []
+    assert loopback_guard.refusals(program.folder / "guard.log") == []
