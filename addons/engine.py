@@ -11,7 +11,7 @@ subclasses in the place of its classes:
     Socket             a WebSocket connection: messages are bounded
     _BodyReader        chunked bodies may carry trailers
 
-and makes its addon manager refuse what a hook failed on, and its connections answer to whoever asked.
+and makes its addon manager refuse what a hook failed on, and its connections lose no event.
 
 It asks addons by two hooks of its own: `tokenomics_attempt` when an attempt ended without the answer, and
 `tokenomics_cut` when a stream that runs must be ended. `check` runs at start and names what an upgrade of
@@ -826,17 +826,53 @@ def too_large(limit: int) -> Refusal:
     return Refusal(413, "request_too_large", f"the request body is larger than {limit // (1024 * 1024)} MiB")
 
 
+# mitmproxy runs its hooks in eager tasks, so that a connection's task may have to wait for its turn to report
+# an event. Cancelled meanwhile, it would forget to, and its stream would wait for ever.
+
+
+async def _server_event(self: server.ConnectionHandler, event: events.Event) -> None:
+    cancelled = None
+    while True:
+        try:
+            await _mitmproxy_server_event(self, event)
+            break
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
 async def _open_connection(self: server.ConnectionHandler, command: commands.OpenConnection) -> None:
-    """As mitmproxy's, which leaves the asker without an answer when it is cancelled before it begins."""
     try:
-        await _handler_open_connection(self, command)
+        await _mitmproxy_open_connection(self, command)
     except asyncio.CancelledError:
-        if command.connection.timestamp_start is None and not command.connection.error:
+        if command.connection.timestamp_tcp_setup is not None:
+            await _close_orderly(self, command.connection)
+        elif not command.connection.error:
             await self.server_event(events.OpenConnectionCompleted(command, "connection cancelled"))
         raise
 
 
-_handler_open_connection = server.ConnectionHandler.open_connection
+async def _handle_connection(self: server.ConnectionHandler, connection: Connection) -> None:
+    try:
+        await _mitmproxy_handle_connection(self, connection)
+    except asyncio.CancelledError:
+        await _close_orderly(self, connection)
+        raise
+
+
+async def _close_orderly(handler: server.ConnectionHandler, connection: Connection) -> None:
+    if connection in handler.transports:
+        connection.state = ConnectionState.CLOSED
+        await handler.server_event(events.ConnectionClosed(connection))
+        transport = handler.transports.pop(connection, None)
+        if transport is not None and transport.writer is not None:
+            transport.writer.close()
+
+
+_mitmproxy_server_event = server.ConnectionHandler.server_event
+_mitmproxy_open_connection = server.ConnectionHandler.open_connection
+_mitmproxy_handle_connection = server.ConnectionHandler.handle_connection
 
 
 # What the addons may ask of the engine beyond hooks.
@@ -1047,7 +1083,10 @@ _NEEDED: tuple[tuple[object, str], ...] = (
     (layers.Http1Client, "read_headers buf stream_id request response"),
     (layers.Http2Server, "is_open_for_us h2_conn"),
     (_http1, "make_error_response make_body_reader http1"),
-    (server.ConnectionHandler, "server_event open_connection close_connection transports max_conns"),
+    (
+        server.ConnectionHandler,
+        "server_event open_connection handle_connection close_connection transports max_conns",
+    ),
     (http.MessageData, "__post_init__"),
     (websocket.WebsocketLayer, "relay_messages client_ws server_ws"),
     (AddonManager, "trigger_event handle_lifecycle register _iter_hooks"),
@@ -1102,7 +1141,9 @@ def install(limits: Limits) -> None:
     layers.Http2Server = ClientConnection2  # type: ignore[misc]
     layers.Http1Client = UpstreamConnection  # type: ignore[misc]
     websocket.WebsocketLayer = Socket  # type: ignore[misc]
+    server.ConnectionHandler.server_event = _server_event  # type: ignore[method-assign]
     server.ConnectionHandler.open_connection = _open_connection  # type: ignore[method-assign]
+    server.ConnectionHandler.handle_connection = _handle_connection  # type: ignore[method-assign]
     AddonManager.trigger_event = _trigger_event  # type: ignore[method-assign]
     _http1.make_body_reader = _make_body_reader
     _http1.make_error_response = json_error

@@ -114,8 +114,8 @@ class _Ready:
             f"  CA file      {ca}",
             f"  Data         {config.dir}",
             "",
-            "A token for an agent, with the real key in OPENAI_API_KEY of this process:",
-            f'  {_program()} token create --policy \'{{"base_key_env": "OPENAI_API_KEY"}}\'',
+            "A token for an agent, where this process has the real key in OPENAI_PAT:",
+            f'  {_program()} token create --policy \'{{"base_key_env": "OPENAI_PAT"}}\'',
             "",
         ]
         if self.first:

@@ -391,7 +391,7 @@ def test_stream_breaks_off(
         try:
             while data := line.sock.recv(65536):
                 received += data
-                if b"0\r\n\r\n" in received:
+                if b"\r\n0\r\n\r\n" in received.partition(b"\r\n\r\n")[2]:
                     break
         except ConnectionResetError:
             pass
