@@ -189,6 +189,7 @@ class Stream(layers.HttpStream):
         self.deadline = Deadline(self)
         self.last_byte = 0.0
         self.uploaded = 0
+        self.reused = False
         self.arrived = 0
         self.held: layers.ResponseHeaders | None = None
         self.held_body = b""
@@ -207,7 +208,10 @@ class Stream(layers.HttpStream):
         for command in super().handle_event(event):
             if command.blocking is self and isinstance(command, commands.StartHook):
                 dispatch = ctx.master.addons
-                if isinstance(dispatch, Dispatch) and dispatch.at_once(command):
+                # A request that was sent ahead of its turn begins inside the end of the answer before it,
+                # when the upstream connection is not yet free.
+                ahead = getattr(self.parent.connections[self.context.client], "answering", False)
+                if not ahead and isinstance(dispatch, Dispatch) and dispatch.at_once(command):
                     yield from self.handle_event(events.HookCompleted(command))
                     continue
             yield command
@@ -295,6 +299,7 @@ class Stream(layers.HttpStream):
                 self.fail(Refusal(503, "not_cleared", "the request did not pass every step of the gateway"))
                 yield from self.answer_now()
                 return False
+            known = set(self.parent.connections)
             connection, error = yield layers.GetHttpConnection(
                 (self.flow.request.host, self.flow.request.port),
                 self.flow.request.scheme == "https",
@@ -305,6 +310,7 @@ class Stream(layers.HttpStream):
                 return False
             if not error:
                 self.context.server = self.flow.server_conn = connection
+                self.reused = connection in known
                 exchange.sent = True
                 if self.client_state == self.state_done:
                     self.arm_first_byte()
@@ -513,6 +519,9 @@ class Stream(layers.HttpStream):
         state = self.server_state
         if isinstance(event, layers.ResponseProtocolError) and self.client_state != self.state_errored:
             self.forget_upstream()
+            if self.closed_while_idle(event):
+                yield from self.send_again()
+                return
             if state in (self.state_wait_for_response_headers, self.state_hold_answer):
                 yield from self.attempt_failed(upstream_error(event.message))
                 return
@@ -528,6 +537,18 @@ class Stream(layers.HttpStream):
                 )
         self.deadline.cancel()
         yield from super().handle_protocol_error(event)
+
+    def closed_while_idle(self, event: layers.ResponseProtocolError) -> bool:
+        """The provider closed a connection that was kept open, just as the next request went out on it.
+
+        Every HTTP client sends such a request again, once and on a new connection (RFC 9112 9.3.1).
+        """
+        waiting = self.server_state == self.state_wait_for_response_headers
+        first = self.exchange is not None and not self.exchange.failures
+        whole = self.client_state == self.state_done and self.flow.request.stream is False
+        again = self.reused and first and waiting and whole and event.message == "server closed connection"
+        self.reused = False
+        return again
 
     def timed_out(self) -> Commands:
         state = self.server_state
@@ -568,12 +589,27 @@ class Socket(websocket.WebsocketLayer):
 
     limits: ClassVar[Limits] = Limits()
 
+    given_up = False
+
     def relay_messages(self, event: events.Event) -> Commands:
-        yield from super().relay_messages(event)
-        for side in (self.client_ws, self.server_ws):
-            if sum(map(len, side.frame_buf)) > self.limits.max_body:
-                yield commands.CloseConnection(self.context.client)
-                yield commands.CloseConnection(self.context.server)
+        if self.given_up and not isinstance(event, events.ConnectionClosed):
+            # What was read before the connection could be closed.
+            return
+        for command in super().relay_messages(event):
+            if isinstance(command, websocket.WebsocketMessageHook) and self.too_large():
+                break
+            yield command
+        if self.too_large():
+            self.given_up = True
+            yield commands.CloseConnection(self.context.client)
+            yield commands.CloseConnection(self.context.server)
+
+    def too_large(self) -> bool:
+        """The message that has come last, or one that has not come to its end."""
+        data = self.flow.websocket
+        whole = [message.content for message in data.messages[-1:]] if data is not None else []
+        parts = [self.client_ws.frame_buf, self.server_ws.frame_buf, whole]
+        return any(sum(map(len, part)) > self.limits.max_body for part in parts)
 
 
 class ClientConnection(layers.Http1Server):
@@ -584,12 +620,18 @@ class ClientConnection(layers.Http1Server):
     def __init__(self, context: Any) -> None:
         super().__init__(context)
         self.deadline = Deadline(self)
+        self.turn = Deadline(self)
         self.phase: tuple[str, int] = ("", 0)
         self.received = 0
         self.discarded = 0
+        self.answering = False
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Wakeup):
+            if self.turn.passed and self.state == self.read_headers:
+                yield from self.read_headers(events.DataReceived(self.conn, b""))
+                self.watch()
+            self.turn.cancel()
             if self.deadline.passed:
                 yield from self.timed_out()
             return
@@ -609,10 +651,17 @@ class ClientConnection(layers.Http1Server):
                 if self.discarded > DISCARD_LIMIT:
                     yield commands.CloseConnection(self.conn)
                     return
+        self.answering = isinstance(event, layers.ResponseEndOfMessage)
         yield from super()._handle_event(event)
+        self.answering = False
         self.watch()
 
     def read_headers(self, event: Any) -> Commands:
+        if isinstance(event, events.DataReceived) and not event.data and not self.turn.passed:
+            # The answer before is being given out at this moment, and its connection to the provider is not
+            # free yet: a request that was sent ahead has its turn after that.
+            self.turn.arm(0)
+            return
         if isinstance(event, events.DataReceived):
             received = bytes(self.buf)
             end = _HEAD_END.search(received)

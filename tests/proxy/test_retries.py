@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.fake_provider import FakeProvider
@@ -15,6 +16,7 @@ from tests.proxy.formats import ANTHROPIC, FORMATS, GEMINI, OPENAI, Format, by_n
 from tests.support.assertions import assert_only_key
 from tests.support.ports import free_ports
 from tests.support.proxy import Proxy
+from tests.support.raw_http import chat
 
 Step = dict[str, Any]
 
@@ -377,3 +379,18 @@ def test_upload_is_sent_once(gateway: Proxy, token: Callable[..., str], fake_pro
         assert outcome.status == 503
         assert caller.row()["retry_count"] == 0
     assert len(fake_provider.records) == 1
+
+
+def test_a_kept_connection_that_closes_just_then(proxy: Proxy, fake_provider: FakeProvider) -> None:
+    """The next request goes out again on a new connection, also without any retry in the policy."""
+    token = proxy.token({"base_key_env": "OPENAI_API_KEY"})
+    ok = b'{"object":"list"}'
+    closing = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n" + ok
+    with httpx.Client(trust_env=False, timeout=10) as client:
+        for _ in range(20):
+            fake_provider.script([{"do": "raw-bytes", "data": closing, "then": "close"}, {}])
+            for _ in range(2):
+                answer = client.post(
+                    f"{proxy.http_url}/v1/chat/completions", json=chat(), headers={"x-api-key": token}
+                )
+                assert answer.status_code == 200
