@@ -192,7 +192,8 @@ class Admission:
         peer = str(flow.client_conn.peername[0])
         if any(ipaddress.ip_address(peer) in network for network in self.trusted):
             for header in ("true-client-ip", "x-real-ip", "x-forwarded-for"):
-                value = head.get(header, "").partition(",")[0].strip()
+                # Of a list, the last was written by the trusted proxy; what stands before it, by anybody.
+                value = head.get(header, "").rpartition(",")[2].strip()
                 if _is_address(value):
                     return value
         return peer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import loopback_guard
 from tests.fake_provider import FakeProvider
@@ -12,6 +13,10 @@ from tests.support.certificates import TestAuthority, make_authority
 from tests.support.proxy import Proxy
 
 loopback_guard.install()
+
+# On a fresh and busy machine the first example waits for hypothesis's own tables; time is no test here.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 PROXIES = pytest.StashKey[list[Proxy]]()
 

@@ -165,6 +165,7 @@ def test_header_is_not_passed_on(
     assert answer.header(absent) == ""
     assert "injected" not in str(answer.headers)
     assert answer.header("x-before") == answer.header("x-after") == "1"
+    assert_only_key(fake_provider.records, proxy.keys["OPENAI_API_KEY"])
 
 
 @pytest.mark.parametrize("model", ["bad-header-nul", "bad-header-cr", "obs-fold", "set-cookie"])
@@ -286,6 +287,7 @@ def test_length_of_what_was_unpacked(
     with connect(proxy) as line:
         assert line.ask(request(token=token)).body == OK
         assert line.ask(chat_request(token)).status == 200
+    assert len(fake_provider.records) == 2
 
 
 # Bytes after the answer.
@@ -320,6 +322,7 @@ def test_body_where_none_belongs(proxy: Proxy, fake_provider: FakeProvider, toke
     with connect(proxy) as line:
         assert line.ask(request("HEAD", token=token)).status == 200
         assert line.ask(request(token=token)).json["object"] == "list"
+    assert [record.method for record in fake_provider.records[-2:]] == ["HEAD", "GET"]
 
 
 # Redirects.

@@ -258,6 +258,7 @@ def test_head_request_and_body(proxy: Proxy, fake_provider: FakeProvider, token:
         assert line.ask(request("HEAD", "/v1/models", token=token)).status in (200, 404)
         assert line.ask(request("HEAD", "/health")).status == 200
         assert line.ask(request("GET", "/health")).json == {"status": "ok"}
+    assert [record.method for record in fake_provider.records] == ["HEAD"]
 
 
 # Uploads, which stream through.

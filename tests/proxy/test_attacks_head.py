@@ -113,6 +113,7 @@ def test_header_before_connect(proxy: Proxy, fake_provider: FakeProvider, name: 
     if name in ("two tokens", "two content types"):
         head = head.replace("\r\n\r\n", "\r\n" + LINES[name] + "\r\n\r\n")
     assert_refused(ask(proxy, head.encode("latin-1")), *STATUSES)
+    assert fake_provider.records == []
 
 
 REQUEST_LINES = {
@@ -167,9 +168,10 @@ def test_request_line(proxy: Proxy, fake_provider: FakeProvider, token: str, nam
 
 
 @pytest.mark.parametrize("version", ["2.0", "3.7", "0.9"])
-def test_version_of_connect(proxy: Proxy, version: str) -> None:
+def test_version_of_connect(proxy: Proxy, fake_provider: FakeProvider, version: str) -> None:
     head = f"CONNECT api.openai.com:443 HTTP/{version}\r\nHost: api.openai.com:443\r\n\r\n"
     assert_refused(ask(proxy, head.encode()), 400)
+    assert fake_provider.records == []
 
 
 @pytest.mark.parametrize("host", [[], ["Host:"], ["Host: "], ["Host: a b"], ["Host: [::1"], ["Host: a:b:c"]])

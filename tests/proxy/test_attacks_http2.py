@@ -377,9 +377,10 @@ def test_half_a_head(proxy: Proxy, fake_provider: FakeProvider, token: str) -> N
     assert fake_provider.records == []
 
 
-def test_silence(proxy: Proxy) -> None:
+def test_silence(proxy: Proxy, fake_provider: FakeProvider) -> None:
     with dial(proxy) as client, pytest.raises(Closed):
         client.answer(1)
+    assert fake_provider.records == []
 
 
 @pytest.mark.parametrize("length", [True, False])

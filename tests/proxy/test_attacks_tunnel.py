@@ -77,20 +77,23 @@ def test_plain_http(proxy: Proxy, fake_provider: FakeProvider, token: str, host:
     assert fake_provider.records == []
 
 
-def test_silence(proxy: Proxy) -> None:
+def test_silence(proxy: Proxy, fake_provider: FakeProvider) -> None:
     with raw_tunnel(proxy) as line:
         assert line.rest() == b""
+    assert fake_provider.records == []
 
 
-def test_half_a_handshake(proxy: Proxy) -> None:
+def test_half_a_handshake(proxy: Proxy, fake_provider: FakeProvider) -> None:
     with raw_tunnel(proxy) as line:
         line.send(bytes.fromhex("16030100c8010000c40303"))
         assert line.rest() == b""
+    assert fake_provider.records == []
 
 
-def test_silence_after_the_handshake(proxy: Proxy) -> None:
+def test_silence_after_the_handshake(proxy: Proxy, fake_provider: FakeProvider) -> None:
     with tunnel(proxy) as line:
         assert b"HTTP/1.1 200" not in line.rest()
+    assert fake_provider.records == []
 
 
 @pytest.mark.parametrize(
@@ -153,9 +156,10 @@ def test_connect_inside(proxy: Proxy, fake_provider: FakeProvider) -> None:
     assert fake_provider.records == []
 
 
-def test_connect_in_a_connect_to_the_proxy(proxy: Proxy) -> None:
+def test_connect_to_the_proxy_itself(proxy: Proxy, fake_provider: FakeProvider) -> None:
     with connect(proxy) as line:
         assert_refused(line.ask(connect_request(f"localhost:{proxy.http_port}")), 403)
+    assert fake_provider.records == []
 
 
 def test_left_alone(proxy: Proxy, fake_provider: FakeProvider, authority: TestAuthority, token: str) -> None:
@@ -175,6 +179,7 @@ def test_left_alone_stays_open(proxy: Proxy, fake_provider: FakeProvider, author
     target = f"localhost:{fake_provider.tls_port}"
     with tls_line(raw_tunnel(proxy, target), "localhost", trust=authority.ca) as line:
         assert line.ask(request(host="localhost", token="sk-own-key")).status == 200
+    assert [record.key for record in fake_provider.records] == ["sk-own-key"]
 
 
 def test_left_alone_is_that_port_only(proxy: Proxy, fake_provider: FakeProvider) -> None:
