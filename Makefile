@@ -33,8 +33,8 @@ test-long: setup
 bench: setup
 	$(PY) bench/throughput.py
 
-# Needs uv. Both locks serve Python 3.12 and later, on every platform; they carry hashes and no index address.
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header --quiet
+# Needs uv. Both locks serve Python 3.12 and later, on every platform; they carry hashes and no address of an index.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.12 --generate-hashes --no-header --quiet
 lock:
 	$(LOCK) --extra build --extra dev --output-file requirements-dev.lock
 	$(LOCK) --extra build --constraint requirements-dev.lock --output-file requirements.lock
