@@ -32,7 +32,7 @@ class PlainDialect(Dialect):
         return Answer()
 
     def stream_reader(self, framing: Framing, *, hide_usage: bool = False) -> StreamReader:
-        raise NotImplementedError
+        raise AssertionError("a row is made from an answer that was read")
 
     def error_body(self, refusal: Refusal, request_id: str) -> bytes:
         return b""
