@@ -51,7 +51,8 @@ class Way(NamedTuple):
 
 def main() -> None:
     options = _options()
-    with ExitStack() as running, tempfile.TemporaryDirectory(prefix="tokenomics-bench-") as folder:
+    # The folder goes last: what runs still writes into it.
+    with tempfile.TemporaryDirectory(prefix="tokenomics-bench-") as folder, ExitStack() as running:
         provider = running.enter_context(_provider())
         pid, mitmdump = running.enter_context(_mitmdump(provider, Path(folder) / "mitmdump"))
         gateway, token = running.enter_context(_gateway(provider, Path(folder) / "gateway"))
