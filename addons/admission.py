@@ -10,7 +10,7 @@ from mitmproxy import http, tls
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from addons import engine
+from addons import dashboard, engine
 from addons.answer import EXCHANGE, HEAD, STYLE, fields_of
 from addons.guarded import guarded
 from addons.services import Services
@@ -165,13 +165,15 @@ class Admission:
             if path == "/health":
                 body, kind = b'{"status":"ok"}', "application/json"
             elif path == "/stats":
-                # By name too: any web page can point a name of its own at this machine.
-                local = ipaddress.ip_address(flow.client_conn.peername[0]).is_loopback
-                if not local or _clean(flow.request.host) not in self.own_names:
-                    raise Refusal(403, "local_only", "/stats is local-only")
+                self._check_local(flow, path)
                 body, kind = self._stats(), "application/json"
             else:
                 body, kind = b".", "text/plain"
+        elif path.startswith(dashboard.PREFIX):
+            self._check_local(flow, "the dashboard")
+            # Answered by the next step: the counters have to be asked, which takes a while.
+            flow.metadata["own_route"] = dashboard.PREFIX
+            return True
         elif path == "/" and method == "HEAD":
             # Agents ask this, without a key, to see whether anybody is there.
             body, kind = b"", "text/plain"
@@ -184,6 +186,12 @@ class Admission:
         }
         flow.response = http.Response.make(200, b"" if method == "HEAD" else body, headers)
         return True
+
+    def _check_local(self, flow: http.HTTPFlow, what: str) -> None:
+        # By name too: any web page can point a name of its own at this machine.
+        local = ipaddress.ip_address(flow.client_conn.peername[0]).is_loopback
+        if not local or _clean(flow.request.host) not in self.own_names:
+            raise Refusal(403, "local_only", f"{what} is local-only")
 
     def _stats(self) -> bytes:
         return json.dumps(self.services.stats.snapshot(), indent=2).encode() + b"\n"

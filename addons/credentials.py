@@ -14,6 +14,7 @@ from addons.guarded import guarded
 from addons.services import Services
 from tokenomics_core.client_token import KEY_HEADERS
 from tokenomics_core.exchange import Attempt, Exchange, Failure
+from tokenomics_core.meter.session_id import DROPPED_HEADERS
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.retry import backoff, next_attempt, retry_after_seconds
 from tokenomics_core.tokens import looks_like_token
@@ -37,7 +38,7 @@ class Credentials:
     def __init__(self, services: Services) -> None:
         self.services = services
         cookies = set() if services.config.server.forward_cookies else {"cookie"}
-        self.dropped = _HOP_BY_HOP | _NEVER | set(KEY_HEADERS) | cookies
+        self.dropped = _HOP_BY_HOP | _NEVER | DROPPED_HEADERS | set(KEY_HEADERS) | cookies
 
     @guarded
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -88,7 +89,8 @@ class Credentials:
         return None
 
     def _clear(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        if not exchange.attempts or exchange.token is None or exchange.policy is None:
+        granted = exchange.lease is not None or flow.metadata[HEAD].get("upgrade", "").lower() == "websocket"
+        if not exchange.attempts or exchange.token is None or exchange.policy is None or not granted:
             raise Refusal(503, "not_cleared", "the request did not pass every step of the gateway")
         flow.metadata["client_fields"] = flow.request.headers.fields
         self._prepare(flow, exchange, exchange.attempts[0])
@@ -99,8 +101,12 @@ class Credentials:
         request = flow.request
         key = self._key(exchange, attempt)
         if exchange.body is not None:
-            body = exchange.body.copy() if attempt.model != exchange.model or attempt.policy.prompts else None
+            cap = exchange.output_cap
+            changed = attempt.model != exchange.model or attempt.policy.prompts or cap is not None
+            body = exchange.body.copy() if changed else None
             if body is not None:
+                if cap is not None:
+                    exchange.dialect.set_output_cap(body, attempt.model, cap)
                 if attempt.model != exchange.model:
                     exchange.dialect.set_model(exchange.path, body, attempt.model)
                 exchange.dialect.add_prompts(body, attempt.policy.prompts)

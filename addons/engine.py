@@ -13,9 +13,9 @@ subclasses in the place of its classes:
 
 and makes its addon manager refuse what a hook failed on, and its connections lose no event.
 
-It asks addons by two hooks of its own: `tokenomics_attempt` when an attempt ended without the answer, and
-`tokenomics_cut` when a stream that runs must be ended. `check` runs at start and names what an upgrade of
-mitmproxy took away.
+It asks addons by three hooks of its own: `tokenomics_attempt` when an attempt ended without the answer,
+`tokenomics_cut` when a stream that runs must be ended, and `tokenomics_extend` when one has nearly used up
+its lease. `check` runs at start and names what an upgrade of mitmproxy took away.
 """
 
 from __future__ import annotations
@@ -117,6 +117,24 @@ class Cut:
     flow: http.HTTPFlow
     refusal: Refusal
     tail: bytes = b""
+
+
+@dataclass
+class Extend:
+    """A running stream whose lease is nearly used up. Nothing more of it is read until this is answered.
+
+    An addon gives the lease more, or sets `ended` and `tail`: the last bytes for the client.
+    """
+
+    flow: http.HTTPFlow
+    ended: bool = False
+    tail: bytes = b""
+
+
+@dataclass
+class ExtendHook(commands.StartHook):
+    name: ClassVar[str] = "tokenomics_extend"
+    extend: Extend
 
 
 @dataclass
@@ -462,9 +480,25 @@ class Stream(layers.HttpStream):
         self.last_byte = time.monotonic()
         yield from super().state_stream_response_body(event)
         exchange = self.exchange
-        if exchange is not None and exchange.stop and self.server_state == self.state_stream_response_body:
+        if exchange is None or self.server_state != self.state_stream_response_body:
+            return
+        if exchange.lease is not None and exchange.lease.short and not exchange.stop:
+            yield from self.extend_lease(exchange)
+        if exchange.stop and self.server_state == self.state_stream_response_body:
             yield from self.cancel_upstream()
             yield from self.send_response(already_streamed=True)
+
+    def extend_lease(self, exchange: Exchange) -> Commands:
+        extend = Extend(self.flow)
+        yield ExtendHook(extend)
+        if extend.ended and self.server_state == self.state_stream_response_body:
+            exchange.stop = True
+            if not extend.tail:
+                yield from self.give_tail(
+                    Refusal(500, "internal_error", "the gateway failed on this stream and ended it")
+                )
+            else:
+                yield layers.SendHttp(layers.ResponseData(self.stream_id, extend.tail), self.context.client)
 
     def send_response(self, already_streamed: bool = False) -> Commands:
         self.deadline.cancel()
@@ -965,6 +999,11 @@ def close_connection(client: Client, connection: Connection) -> None:
         handler.close_connection(connection)
 
 
+def close_upstream(flow: http.HTTPFlow) -> None:
+    """Closes the connection to a flow's provider."""
+    close_connection(flow.client_conn, flow.server_conn)
+
+
 def close_all_clients() -> None:
     for handler in list(_proxyserver().connections.values()):
         if handler.client in handler.transports:
@@ -1205,6 +1244,7 @@ __all__ = [
     "Connection",
     "Cut",
     "EngineError",
+    "Extend",
     "Limits",
     "Watchdog",
     "check",

@@ -11,10 +11,13 @@ from mitmproxy import ctx, http
 from mitmproxy.websocket import WebSocketMessage
 
 from addons.answer import exchange_of
+from addons.budget import Budget
+from addons.engine import close_upstream
 from addons.identity import Identity
 from addons.records import write_down
 from addons.services import Services
 from tokenomics_core.dialects import frame_reader
+from tokenomics_core.dialects.base import Stop
 from tokenomics_core.dialects.frames import Done, FrameReader, Started, Turn
 from tokenomics_core.exchange import Exchange
 from tokenomics_core.policy import ResolvedPolicy
@@ -36,9 +39,10 @@ class Connection:
 
 
 class Frames:
-    def __init__(self, services: Services, identity: Identity) -> None:
+    def __init__(self, services: Services, identity: Identity, budget: Budget) -> None:
         self.services = services
         self.identity = identity
+        self.budget = budget
 
     def websocket_start(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -60,9 +64,9 @@ class Frames:
             return
         try:
             if message.from_client:
-                self._from_client(flow, connection, message)
+                await self._from_client(flow, connection, message)
             else:
-                await self._from_provider(connection, message)
+                await self._from_provider(flow, connection, message)
         except Refusal as refusal:
             await self._refuse(flow, connection, message, refusal)
         except Exception as error:
@@ -82,7 +86,9 @@ class Frames:
             exchange.error = "the gateway stopped" if self.services.stopping else "the connection ended"
             await self._settle(connection, turn, exchange)
 
-    def _from_client(self, flow: http.HTTPFlow, connection: Connection, message: WebSocketMessage) -> None:
+    async def _from_client(
+        self, flow: http.HTTPFlow, connection: Connection, message: WebSocketMessage
+    ) -> None:
         if not message.is_text:
             raise Refusal(400, "bad_request", "only text frames are understood on this connection")
         turn = connection.reader.client_frame(message.content.decode("utf-8", "replace"))
@@ -92,6 +98,10 @@ class Frames:
         policy = self._govern(connection, exchange)
         if turn.body is not None:
             exchange.dialect.add_prompts(turn.body, policy.prompts)
+        await self.budget.reserve(exchange)
+        if turn.body is not None:
+            if exchange.output_cap is not None:
+                exchange.dialect.set_output_cap(turn.body, exchange.model, exchange.output_cap)
             if turn.body.changed:
                 message.content = turn.body.render()
         exchange.request_bytes = len(message.content)
@@ -121,13 +131,20 @@ class Frames:
         exchange.attempts = attempts
         return attempt.policy
 
-    async def _from_provider(self, connection: Connection, message: WebSocketMessage) -> None:
+    async def _from_provider(
+        self, flow: http.HTTPFlow, connection: Connection, message: WebSocketMessage
+    ) -> None:
         clean = scrub(message.content, connection.secret)
         if clean is not message.content:
             message.content = clean
         if not message.is_text:
             return
-        frame = connection.reader.server_frame(message.content.decode("utf-8", "replace"))
+        text = message.content.decode("utf-8", "replace")
+        if connection.reader.is_over(text):
+            # What comes of a turn that was ended here.
+            message.drop()
+            return
+        frame = connection.reader.server_frame(text)
         if frame is None:
             return
         exchange = connection.running.get(frame.turn)
@@ -136,6 +153,13 @@ class Frames:
             exchange = self._begin(connection, frame.turn)
             exchange.policy, exchange.attempts = connection.upgrade.policy, connection.upgrade.attempts
             exchange.sent = True
+            try:
+                await self.budget.reserve(exchange)
+            except Refusal as refusal:
+                exchange.upstream_status = 200
+                await self._end(flow, connection, frame.turn, exchange, refusal)
+                message.drop()
+                return
         exchange.response_bytes += len(message.content)
         if isinstance(frame, Started | Done) and not exchange.upstream_status:
             exchange.upstream_status = exchange.status = 200
@@ -144,6 +168,41 @@ class Frames:
                 exchange.error = "the provider reported a failure"
                 exchange.upstream_status = exchange.status = frame.status or 500
             await self._settle(connection, frame.turn, exchange)
+        else:
+            await self._extend(flow, connection, frame.turn, exchange)
+
+    async def _extend(
+        self, flow: http.HTTPFlow, connection: Connection, turn: Turn, exchange: Exchange
+    ) -> None:
+        """Counts what a turn said; asks for more, or ends the turn and the connection to its provider."""
+        lease = exchange.lease
+        if lease is None or not lease.bounded:
+            return
+        attempt = exchange.attempt
+        lease.count(
+            turn.answer, self.services.tokenizer.counter(attempt.model if attempt else exchange.model)
+        )
+        refusal = await self.budget.extend(exchange) if lease.short else None
+        if refusal is not None:
+            await self._end(flow, connection, turn, exchange, refusal)
+
+    async def _end(
+        self, flow: http.HTTPFlow, connection: Connection, turn: Turn, exchange: Exchange, refusal: Refusal
+    ) -> None:
+        """Ends a turn that the provider is still at."""
+        exchange.error = refusal.message
+        for text in connection.reader.end_turn(turn, Stop(refusal.code, refusal.message)):
+            self._inject(flow, text, to_client=True)
+        cancels = connection.reader.cancel(turn)
+        for text in cancels:
+            self._inject(flow, text, to_client=False)
+        if not cancels:
+            # This provider knows no other way to be told.
+            close_upstream(flow)
+        await self._settle(connection, turn, exchange)
+
+    def _inject(self, flow: http.HTTPFlow, text: str, *, to_client: bool) -> None:
+        ctx.master.commands.call("inject.websocket", flow, to_client, text.encode(), True)
 
     def _begin(self, connection: Connection, turn: Turn) -> Exchange:
         upgrade = connection.upgrade
@@ -163,6 +222,7 @@ class Frames:
             agent=upgrade.agent,
             token=upgrade.token,
             client_credentials=upgrade.client_credentials,
+            session=upgrade.session,
             body=turn.body,
             model=turn.model,
             stream=True,
@@ -189,4 +249,4 @@ class Frames:
             exchange.refusal, exchange.status, request_id = refusal, refusal.status, exchange.id
             await self._settle(connection, unsent, exchange)
         frame = connection.reader.error_frame(refusal, request_id, unsent)
-        ctx.master.commands.call("inject.websocket", flow, True, frame.encode(), True)
+        self._inject(flow, frame, to_client=True)

@@ -17,7 +17,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons.answer import refuse
-from addons.engine import AttemptEnded, Cut
+from addons.engine import AttemptEnded, Cut, Extend
 from tokenomics_core.refusal import Refusal
 
 log = logging.getLogger("tokenomics")
@@ -70,6 +70,9 @@ def close(data: Any, error: Exception, hook: Callable[..., Any]) -> None:
         refuse(data.flow, refusal)
     elif isinstance(data, Cut):
         data.tail = b""
+    elif isinstance(data, Extend):
+        # Nobody knows whether there is room: the stream ends here, and breaks off.
+        data.ended = True
 
 
 def _internal(error: Exception, hook: Callable[..., Any]) -> Refusal:

@@ -11,14 +11,19 @@ from mitmproxy import ctx
 from addons import engine
 from addons.services import Services, in_thread
 from tokenomics_core.certificates import combine_own_certificate, ensure_bundle
+from tokenomics_core.counters import CountersUnavailable
 
 log = logging.getLogger("tokenomics")
+
+TICK = 0.5
+"""Seconds between two looks at what is to be kept up."""
 
 
 class Lifecycle:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.configured = False
+        self.keeper: asyncio.Task[None] | None = None
 
     def load(self, loader: object) -> None:
         server = self.services.config.server
@@ -65,6 +70,42 @@ class Lifecycle:
         """mitmdump opens its listener before it loads a script; where none was named, ours follow it."""
         if ctx.options.mode == ["regular"] and ctx.options.listen_port is None:
             await engine.listen(listeners(self.services))
+        await self._open_counters()
+        self.keeper = asyncio.create_task(self._keep(), name="leases")
+
+    async def _open_counters(self) -> None:
+        """What processes left that are gone is settled before the first question is asked."""
+        services = self.services
+        services.owners.claim(services.instance)
+        try:
+            await services.counters.open()
+            await services.recover()
+        except CountersUnavailable as error:
+            # Requests are refused one by one, until the store answers.
+            log.error("%s", error)
+        services.opened.set()
+
+    async def _keep(self) -> None:
+        """Renews the leases of what is under way, and settles for processes that are gone."""
+        services = self.services
+        every = services.budget.settings.lease / 4
+        renewed = recovered = services.clock()
+        while True:
+            await asyncio.sleep(min(TICK, every))
+            now = services.clock()
+            try:
+                await services.forget_written()
+                if now - renewed >= every:
+                    renewed = now
+                    await services.budget.renew()
+                if now - recovered >= 2 * every:
+                    recovered = now
+                    await services.recover()
+            except CountersUnavailable as error:
+                log.error("%s", error)
+            except Exception as error:
+                # Without it leases would run out under those who hold them.
+                log.error("%s while leases were renewed", type(error).__name__)
 
     async def done(self) -> None:
         """No new connections; running exchanges finish, within bounds; every record is on disk.
@@ -78,7 +119,20 @@ class Lifecycle:
             self.services.stopping = True
             engine.close_all_clients()
             await self._drained(2.0)
+        await self._close_counters()
         await in_thread(self._close)
+
+    async def _close_counters(self) -> None:
+        services = self.services
+        if self.keeper is not None:
+            self.keeper.cancel()
+        try:
+            if await in_thread(services.ledger.flush):
+                await services.forget_written()
+            await services.counters.close()
+        except CountersUnavailable as error:
+            log.error("%s", error)
+        services.owners.release()
 
     async def _drained(self, seconds: float) -> bool:
         if self.services.in_flight:

@@ -14,8 +14,9 @@ from addons.answer import exchange_of, fields_of
 from addons.engine import Cut
 from addons.guarded import guarded
 from addons.services import Services
-from tokenomics_core.dialects.base import StreamReader
+from tokenomics_core.dialects.base import Stop, StreamReader, Usage
 from tokenomics_core.exchange import Exchange
+from tokenomics_core.meter.headers import standing_headers
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.scrub import StreamScrubber, scrub
 
@@ -49,7 +50,15 @@ class Metering:
         exchange.upstream_status = response.status_code
         secret: bytes = flow.metadata.get("secret", b"")
         kept = _clean_head(response, secret, upgrade=response.status_code == 101)
-        response.headers = http.Headers([*kept, (b"x-client-request-id", exchange.id.encode())])
+        own = standing_headers(exchange, self.services.budget.milliseconds())
+        kept = [field for field in kept if field[0].lower().decode("latin-1") not in own]
+        response.headers = http.Headers(
+            [
+                *kept,
+                (b"x-client-request-id", exchange.id.encode()),
+                *((name.encode(), value.encode()) for name, value in own.items()),
+            ]
+        )
         head = fields_of(response.headers)
         exchange.upstream_headers = {name: head[name][:256] for name in _NAMED_IN_RECORDS & head.keys()}
         kind = head.get("content-type", "").partition(";")[0].strip().lower()
@@ -113,8 +122,16 @@ class Metering:
             del response.headers["content-encoding"]
         framing = exchange.dialect.framing(exchange.path, exchange.query)
         reader = exchange.dialect.stream_reader(framing, hide_usage=exchange.hide_usage)
+        reader.usage_wanted = exchange.body is not None and exchange.dialect.wants_usage(exchange.body)
         exchange.answer = reader.answer
-        tap = _Tap(exchange, reader, StreamScrubber(secret), decompress, flow.request.path)
+        tokens = None
+        if exchange.lease is not None and exchange.lease.bounded:
+            attempt = exchange.attempt
+            model = attempt.model if attempt else exchange.model
+            tokens = self.services.tokenizer.counter(model)
+            # It may have to end, and not in the middle of an event.
+            reader.hold()
+        tap = _Tap(exchange, reader, StreamScrubber(secret), decompress, tokens)
         flow.metadata["tap"] = tap
         response.stream = tap
         if response.headers.pop("content-length", None) is not None:
@@ -135,12 +152,13 @@ class _Tap:
         reader: StreamReader,
         scrubber: StreamScrubber,
         decompress: Callable[[bytes], bytes] | None,
-        path: str,
+        tokens: Callable[[str], int] | None,
     ) -> None:
         self.exchange = exchange
         self.reader = reader
         self.scrubber = scrubber
         self.decompress = decompress
+        self.tokens = tokens
 
     def __call__(self, data: bytes) -> list[bytes]:
         passed = b"" if self.exchange.stop else self._pass_on(data)
@@ -153,7 +171,10 @@ class _Tap:
             if self.decompress:
                 data = self.decompress(data)
             self.exchange.response_bytes += len(data)
-            return self.scrubber.feed(self.reader.feed(data))
+            passed = self.reader.feed(data)
+            if self.tokens is not None and self.exchange.lease is not None:
+                self.exchange.lease.count(self.reader.answer, self.tokens)
+            return self.scrubber.feed(passed)
         except Exception as error:
             # mitmproxy would drop this piece and let the rest of the stream pass unread.
             log.error("%s while a stream was read; the stream was ended", type(error).__name__)
@@ -165,6 +186,26 @@ class _Tap:
             self.exchange.error = refusal.message
             framing = self.exchange.dialect.framing(self.exchange.path, self.exchange.query)
             return b"\n\n" + self.exchange.dialect.error_event(refusal, self.exchange.id, framing)
+
+    def finish(self, refusal: Refusal) -> bytes:
+        """What ends the stream at this place: as if its output cap was reached, with the reason in it."""
+        self.exchange.stop = True
+        if refusal.status >= 500:
+            framing = self.exchange.dialect.framing(self.exchange.path, self.exchange.query)
+            return self.scrubber.close() + self.exchange.dialect.error_event(
+                refusal, self.exchange.id, framing
+            )
+        end = self.reader.finish(Stop(refusal.code, refusal.message), self._usage())
+        return self.scrubber.feed(end) + self.scrubber.close()
+
+    def _usage(self) -> Usage:
+        """What the client is told of a bill that its provider will not send any more."""
+        lease, said = self.exchange.lease, self.reader.answer.usage
+        assert lease is not None
+        return Usage(
+            said.input_tokens if said.input_tokens is not None else lease.input_tokens,
+            max(said.output_tokens or 0, lease.counted),
+        )
 
     def abandon(self) -> bytes:
         """What ends the event that was left incomplete, so that another can follow."""

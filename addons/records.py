@@ -12,6 +12,9 @@ from addons.services import Services, in_thread
 from tokenomics_core.dialects.base import Usage
 from tokenomics_core.exchange import Exchange
 from tokenomics_core.ledger import Kind, Row
+from tokenomics_core.meter.headers import settled_headers
+from tokenomics_core.meter.prices import Cost, Price, cost
+from tokenomics_core.meter.thresholds import crossed, warning
 from tokenomics_core.refusal import Refusal
 
 log = logging.getLogger("tokenomics")
@@ -39,6 +42,9 @@ class Records:
         if exchange is not None and flow.response is not None:
             exchange.status = flow.response.status_code
             await self._record(flow, exchange)
+            # Of a stream the head has gone out before anybody knew.
+            for name, value in settled_headers(exchange).items():
+                flow.response.headers[name] = value
 
     @guarded
     async def error(self, flow: http.HTTPFlow) -> None:
@@ -77,8 +83,9 @@ def _outcome(message: str) -> tuple[int, str]:
 
 
 async def write_down(exchange: Exchange, services: Services, kind: Kind, parent_id: str = "") -> None:
-    """The one place where an exchange becomes a row."""
+    """The one place where an exchange becomes a row, and its lease is settled with it."""
     usage, estimated = await settle_usage(exchange, services)
+    price, bill = _bill(exchange, services, usage)
     row = Row.of(
         exchange,
         input_tokens=usage.input_tokens or 0,
@@ -87,12 +94,51 @@ async def write_down(exchange: Exchange, services: Services, kind: Kind, parent_
         now=services.clock(),
         kind=kind,
         parent_id=parent_id,
+        price=price,
+        cost=bill,
     )
+    if exchange.lease is not None:
+        services.unwritten.add(row.id)
+        await _settle(exchange, services, row)
     if exchange.token is not None:
         services.ledger.record(row)
         services.stats.add(row)
     services.request_log.add(row)
     exchange.recorded = True
+    exchange.cost = bill.usd if bill is not None else None
+
+
+def _bill(exchange: Exchange, services: Services, usage: Usage) -> tuple[Price | None, Cost | None]:
+    """What the provider asks for the exchange; nothing for what it did not answer."""
+    if not exchange.sent or not 200 <= exchange.upstream_status < 400 or exchange.attempt is None:
+        return None, None
+    if usage.input_tokens is None and usage.output_tokens is None:
+        return None, None
+    answered = exchange.answer.model if exchange.answer else ""
+    assume = exchange.attempt.policy.unknown_price == "assume"
+    price = services.budget.price(exchange.attempt, answered, exchange.started, assume=assume)
+    return price, cost(price, usage) if price is not None else None
+
+
+async def _settle(exchange: Exchange, services: Services, row: Row) -> None:
+    """Gives back what was not used, and tells whose warning line was crossed."""
+    attempt, lease = exchange.attempt, exchange.lease
+    assert attempt is not None and lease is not None  # noqa: PT018
+    limits = lease.limits
+    if attempt.provider_name != exchange.attempts[0].provider_name:
+        limits = services.limits_of(exchange, attempt)
+    limits = tuple(limit for limit in limits if limit.unit in ("tokens", "usd"))
+    settled = await services.budget.settle(exchange, limits, row)
+    lease.settled(settled)
+    percents = services.limits_under(attempt.policy)
+    after = {each.key: each for each in settled}
+    for limit in limits:
+        counted = after.get(limit.key)
+        if counted is None or limit.limit is None:
+            continue
+        percent = percents.warn_at(limit) or services.config.budgets.warn_at
+        if crossed(limit, counted, percent):
+            log.warning("token %s: %s", row.token_hash[:16], warning(limit, counted, percent))
 
 
 async def settle_usage(exchange: Exchange, services: Services) -> tuple[Usage, bool]:
@@ -126,5 +172,7 @@ async def settle_usage(exchange: Exchange, services: Services) -> tuple[Usage, b
     if need_input:
         usage.input_tokens = input_tokens
     if need_output:
-        usage.output_tokens = max(output_tokens, usage.output_tokens or 0)
+        # Piece by piece, where a limit had it counted so: the provider's tokens end where its pieces do.
+        counted = exchange.lease.counted * exchange.lease.choices if exchange.lease else 0
+        usage.output_tokens = max(output_tokens, usage.output_tokens or 0, counted)
     return usage, True

@@ -8,7 +8,9 @@ import os
 import random
 import secrets
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,15 +19,25 @@ from typing import TextIO
 
 from tokenomics_core.certificates import Certificates, ensure_certificates
 from tokenomics_core.config import Config, prepare_data_dir
-from tokenomics_core.ledger import Ledger
+from tokenomics_core.counters import Counters, Limit, Owners, open_counters
+from tokenomics_core.exchange import Attempt, Exchange
+from tokenomics_core.ledger import Ledger, Row
+from tokenomics_core.ledger.recovery import recover
+from tokenomics_core.meter.budget import Budget, Settings
+from tokenomics_core.meter.limits import Limits
+from tokenomics_core.meter.prices import Price, Prices, assumed
 from tokenomics_core.meter.stats import Stats
 from tokenomics_core.meter.tokenizer import Tokenizer
+from tokenomics_core.policy import ResolvedPolicy
 from tokenomics_core.providers import Catalogue, load_catalogue
 from tokenomics_core.request_log import RequestLog
 from tokenomics_core.routing import Defaults
 from tokenomics_core.tokens import TokenStore, load_keys
 
 log = logging.getLogger("tokenomics")
+
+MOST_POLICIES = 4096
+"""Resolved policies whose limits are kept ready."""
 
 
 @dataclass
@@ -50,6 +62,21 @@ class Services:
     jitter: Callable[[], float]
     new_id: Callable[[], str]
     instance: str
+    counters: Counters
+    budget: Budget
+    owners: Owners
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the counters can be asked."""
+
+    unwritten: set[str] = field(default_factory=set)
+    """Settled exchanges that the journal still holds, because the ledger had not written their rows."""
+
+    written: deque[str] = field(default_factory=deque)
+    """Exchanges whose rows the ledger has written since the journal was last told."""
+
+    limits: dict[int, tuple[ResolvedPolicy, Limits]] = field(default_factory=dict)
+    """By the id of a resolved policy, which cannot be hashed; it is kept so that its id stays its own."""
+
     upstreams: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
     proxy_authorization: dict[str, str] = field(default_factory=dict)
     in_flight: int = 0
@@ -80,6 +107,46 @@ class Services:
         )
         self.request_log.settings = config.logging
 
+    async def forget_written(self) -> None:
+        """Tells the journal what the ledger has."""
+        ids = []
+        while self.written:
+            id = self.written.popleft()
+            if id in self.unwritten:
+                self.unwritten.discard(id)
+                ids.append(id)
+        if ids:
+            await self.counters.written(ids)
+
+    async def recover(self) -> None:
+        """Writes down and settles what processes left that are gone."""
+
+        def price_of(row: Row, assume: bool) -> Price | None:
+            price = self.budget.prices.price(row.provider, row.model, row.started_at)
+            return price or (self.budget.settings.assumed if assume else None)
+
+        await recover(self.counters, self.ledger, self.owners.alive, price_of, self.budget.milliseconds())
+
+    def limits_of(
+        self, exchange: Exchange, attempt: Attempt, policy: ResolvedPolicy | None = None
+    ) -> tuple[Limit, ...]:
+        """The limits that a request to that attempt's provider counts against."""
+        return self.limits_under(policy or attempt.policy).at(
+            provider=attempt.provider_name or (attempt.provider.name if attempt.provider else ""),
+            session=exchange.session,
+            now=self.now(),
+            session_budget=self.config.session.default_budget_usd,
+        )
+
+    def limits_under(self, policy: ResolvedPolicy) -> Limits:
+        kept, limits = self.limits.get(id(policy), (None, None))
+        if kept is not policy or limits is None:
+            if len(self.limits) >= MOST_POLICIES:
+                self.limits.clear()
+            limits = Limits(policy)
+            self.limits[id(policy)] = policy, limits
+        return limits
+
     @property
     def defaults(self) -> Defaults:
         return Defaults(self.config.default_provider, self.config.server.upstream_url)
@@ -91,12 +158,17 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
     now = lambda: datetime.now(UTC)  # noqa: E731
     tokenizer = Tokenizer()
     tokenizer.start()
+    instance = secrets.token_hex(8)
+    written: deque[str] = deque()
+    counters = open_counters(config, instance)
     return Services(
         config=config,
         environ=environ,
         catalogue=load_catalogue(config, cwd, home, environ),
         store=TokenStore(config.storage.db_path, load_keys(config, environ, os.urandom)),
-        ledger=Ledger(config.dir / "ledger.db"),
+        ledger=Ledger(
+            config.dir / "ledger.db", on_written=lambda rows: written.extend(row.id for row in rows)
+        ),
         stats=Stats(),
         request_log=RequestLog(config.logging, _log_stream(config)),
         tokenizer=tokenizer,
@@ -105,7 +177,31 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
         clock=time.monotonic,
         jitter=random.random,
         new_id=lambda: "req_" + secrets.token_hex(16),
-        instance=secrets.token_hex(8),
+        instance=instance,
+        counters=counters,
+        budget=_budget(config, counters, tokenizer, now),
+        owners=Owners(config.dir / "run"),
+        written=written,
+    )
+
+
+def _budget(config: Config, counters: Counters, tokenizer: Tokenizer, now: Callable[[], datetime]) -> Budget:
+    prices = Prices(config.pricing, config.pricing_table)
+    threading.Thread(target=prices.load, name="prices", daemon=True).start()
+    budgets = config.budgets
+    return Budget(
+        counters,
+        prices,
+        tokenizer,
+        Settings(
+            wait=budgets.wait,
+            slice=budgets.slice,
+            lease=budgets.lease,
+            assumed=assumed(budgets.assumed_input, budgets.assumed_output),
+        ),
+        now=now,
+        clock=time.monotonic,
+        jitter=random.random,
     )
 
 

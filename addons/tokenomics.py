@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from addons.admission import Admission
+from addons.budget import Budget
 from addons.credentials import Credentials
 from addons.frames import Frames
 from addons.identity import Identity
@@ -19,20 +20,22 @@ from addons.records import Records
 from addons.routing import Routing
 from addons.services import Services, start_services
 
-ENFORCED: frozenset[str] = frozenset()
+ENFORCED = frozenset({"max_tokens", "rate_limit", "budgets", "session"})
 """What the steps below enforce of a policy, beyond routing. A policy that asks for more is refused."""
 
 
 def pipeline(services: Services) -> list[Any]:
     identity = Identity(services, ENFORCED)
+    budget = Budget(services)
     return [
         Lifecycle(services),
         Admission(services),
         identity,
         Routing(services),
+        budget,
         Credentials(services),
         Metering(services),
-        Frames(services, identity),
+        Frames(services, identity, budget),
         Records(services),
     ]
 

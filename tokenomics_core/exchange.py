@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tokenomics_core.dialects.base import Answer, Dialect
     from tokenomics_core.json_body import JsonBody
+    from tokenomics_core.meter.lease import Lease
     from tokenomics_core.policy import CompiledPolicy, ResolvedPolicy
     from tokenomics_core.providers import Provider, Target
     from tokenomics_core.refusal import Refusal
@@ -108,6 +110,17 @@ class Exchange:
     retry_on: frozenset[int] = frozenset()
     """Statuses after which the next attempt is made."""
 
+    # sessions
+    session: str = ""
+    """The session that the request belongs to; the empty string where nobody named one."""
+
+    # budget
+    lease: Lease | None = None
+    """What the counters granted; without it nothing is sent."""
+
+    output_cap: int | None = None
+    """Tokens to which the request's own output cap is lowered; None leaves it."""
+
     cleared: bool = False
     """Set by the last step before the engine; without it nothing is sent."""
 
@@ -140,6 +153,8 @@ class Exchange:
     refusal: Refusal | None = None
     error: str = ""
     recorded: bool = False
+    cost: Decimal | None = None
+    """USD, once it is recorded; None where no price is known."""
 
     @property
     def attempt(self) -> Attempt | None:

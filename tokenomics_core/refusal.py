@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class Refusal(Exception):
     """A request that Tokenomics does not let through.
@@ -13,6 +16,7 @@ class Refusal(Exception):
     message: one line for people; never holds a secret, nor a URL with a query.
     retry_after: seconds after which the same request may succeed; None where waiting does not help.
     retryable: False tells SDKs (``x-should-retry: false``) not to send the request again by themselves.
+    extra: further facts for programs, as JSON values, such as ``budget_info``; the same rule as for message.
     """
 
     def __init__(
@@ -23,6 +27,7 @@ class Refusal(Exception):
         *,
         retry_after: float | None = None,
         retryable: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -30,3 +35,4 @@ class Refusal(Exception):
         self.message = message
         self.retry_after = retry_after
         self.retryable = retryable
+        self.extra = dict(extra or {})

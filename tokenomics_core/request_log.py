@@ -71,6 +71,8 @@ def entry(row: Row, *, hide_token_hash: bool = False) -> dict[str, Any]:
         "upstream_request_id": row.upstream_request_id,
         "upstream_id": row.upstream_id,
         "client_request_id": row.id,
+        "session_id": row.session_id,
+        "cost_usd": "" if row.cost_usd is None else f"{row.cost_usd:f}",
     }
     return {key: value for key, value in complete.items() if value or key in _ALWAYS}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,25 @@ KEYS: list[tuple[str, Any, str, Any]] = [
     ("session.redis.addr", "localhost:6379", "r:1", "r:1"),
     ("session.redis.password", "", "p", "p"),
     ("session.redis.db", 0, "3", 3),
+    ("session.redis.cluster", False, "true", True),
+    ("session.redis.tls", False, "true", True),
+    ("session.redis.timeout", 5, "0.5", 0.5),
+    ("session.strict", False, "true", True),
+    ("session.default_budget_usd", None, "10.1", Decimal("10.1")),
+    ("session.on_store_error", "refuse", "Local", "local"),
+    ("session.anomaly.enabled", False, "true", True),
+    ("session.anomaly.max_requests", 100, "0", 0),
+    ("session.anomaly.max_identical", 3, "5", 5),
+    ("session.anomaly.max_usd", Decimal("1.00"), "0.000000001", Decimal("0.000000001")),
+    ("session.anomaly.window", 60, "0.5", 0.5),
+    ("session.anomaly.memory", 300, "30", 30),
+    ("session.anomaly.freeze", 300, "3600", 3600),
+    ("budgets.wait", 5, "0", 0),
+    ("budgets.slice", 512, "64", 64),
+    ("budgets.lease", 60, "20", 20),
+    ("budgets.warn_at", 80, "90", 90),
+    ("budgets.assumed_input", Decimal(30), "2.5", Decimal("2.5")),
+    ("budgets.assumed_output", Decimal(60), "10", Decimal(10)),
     ("security.hash_key_env", "TOKENOMICS_HASH_KEY", "H", "H"),
     ("security.encryption_key_env", "TOKENOMICS_ENCRYPTION_KEY", "E", "E"),
     ("logging.level", "info", "WARNING", "warn"),
@@ -116,9 +136,9 @@ def test_environment_wins_over_file(
 
 
 def test_the_table_is_complete() -> None:
-    elsewhere = {"dir", "events.webhooks", "cli_maps", "providers"}
-    assert {key.name for key in leaves()} - elsewhere == {row[0] for row in KEYS}
-    assert {key.name for key in leaves() if not key.variable} == elsewhere - {"dir"}
+    maps = {"events.webhooks", "cli_maps", "providers", "pricing"}
+    assert {key.name for key in leaves()} - maps == {row[0] for row in KEYS} | {"dir", "pricing_table"}
+    assert {key.name for key in leaves() if not key.variable} == maps
 
 
 def test_a_config_of_defaults_needs_a_directory_only(tmp_path: Path) -> None:

@@ -98,6 +98,34 @@ def test_other_variables_are_left_alone(load: Load, variable: str) -> None:
         ),
         ("providers: [openai]", "providers has an invalid value; write a map of keys and values"),
         ("dir: [a]", "dir is a list; write a path"),
+        (
+            "session: {default_budget_usd: much}",
+            "session.default_budget_usd is 'much'; write a number",
+        ),
+        ("session: {default_budget_usd: -1}", "session.default_budget_usd is -1; write a number from 0 up"),
+        ("session: {default_budget_usd: .nan}", "session.default_budget_usd is nan; write a number"),
+        (
+            "session: {default_budget_usd: '0.0000000001'}",
+            "session.default_budget_usd is '0.0000000001'; write at most 9 decimals",
+        ),
+        ("session: {on_store_error: allow}", "session.on_store_error is 'allow'; write one of refuse, local"),
+        (
+            "session: {anomaly: {max_requests: -1}}",
+            "session.anomaly.max_requests is -1; write a number from 0 up",
+        ),
+        ("session: {anomaly: {freeze: 0}}", "session.anomaly.freeze is 0; write a number above 0"),
+        (
+            "session: {default_budget_usd: 1000000}",
+            "session.default_budget_usd is 1000000; write a number up to 999999",
+        ),
+        ("budgets: {warn_at: 101}", "budgets.warn_at is 101; write a number up to 100"),
+        ("budgets: {slice: 0}", "budgets.slice is 0; write a number from 1 up"),
+        ("pricing: [gpt-4o]", "pricing is a list; write a map of keys and values"),
+        ("pricing: {gpt-4o: {input: 1}}", "pricing: gpt-4o: output is missing; write it, 0 where it is free"),
+        (
+            "pricing: {gpt-4o: }",
+            "pricing: gpt-4o is no map; write {input: 2.5, output: 10}, USD per 1,000,000 tokens",
+        ),
     ],
 )
 def test_wrong_values_in_the_file(load: Load, text: str, message: str) -> None:

@@ -49,6 +49,33 @@ _limit = _some(
     {}, requests=numbers, tokens=numbers, window=st.sampled_from(["", "1m", "1h30m"]), strategy=words
 )
 
+_amounts = st.sampled_from([1, 0.1, "0.1", "250.000000001", 10**15])
+_budget = _some(
+    {"limit": st.integers(1, 10**6) | st.sampled_from(["5", 5.0])},
+    unit=st.sampled_from(["", "usd", "tokens"]),
+    period=st.sampled_from(["", "total", "hour", "day", "month", "36h"]),
+    scope=st.sampled_from(["", "token", "session", "provider"]),
+    timezone=st.sampled_from(["", "UTC", "Europe/Berlin"]),
+    action=st.sampled_from(["", "refuse", "warn"]),
+    name=words,
+    warn_at=st.integers(1, 100),
+) | _some({"limit": _amounts}, period=st.sampled_from(["", "day"]))
+_session = _some(
+    {},
+    budget_usd=_amounts,
+    strict=st.booleans(),
+    anomaly=_some(
+        {},
+        enabled=st.booleans(),
+        max_requests=numbers,
+        max_identical=numbers,
+        max_usd=_amounts | st.just(-0.5),
+        window=st.integers(1, 3600),
+        memory=st.integers(1, 3600),
+        freeze=st.integers(1, 3600),
+    ),
+)
+
 policies = _some(
     {"base_key_env": variables},
     **_part,
@@ -56,6 +83,9 @@ policies = _some(
     default_provider=words,
     memory=_some({}, enabled=st.booleans(), file_path=words, redis=st.booleans(), max_size_mb=numbers),
     rate_limit=_some({}, rules=st.lists(_limit, max_size=2), max_parallel=numbers),
+    budgets=st.lists(_budget, max_size=2),
+    unknown_price=st.sampled_from(["", "refuse", "assume", "allow"]),
+    session=_session,
     retry=_some(
         {},
         max_retries=st.integers(-2, 100),

@@ -33,7 +33,42 @@ def found(**fields: Any) -> list[tuple[str, str]]:
         (
             {"budget": {"limit": 5}},
             "$.budget",
-            'unknown field "budget" has no effect; use "max_tokens", or a "tokens" rule in "rate_limit"',
+            'unknown field "budget" has no effect; did you mean "budgets"?',
+        ),
+        (
+            {"budgets": [{"limit": 5, "time_zone": "UTC"}]},
+            "$.budgets[0].time_zone",
+            'unknown field "time_zone" has no effect; did you mean "timezone"?',
+        ),
+        (
+            {"session": {"anomaly": {"max_request": 5}}},
+            "$.session.anomaly.max_request",
+            'unknown field "max_request" has no effect; did you mean "max_requests"?',
+        ),
+        (
+            {"anomaly": {"enabled": True}},
+            "$.anomaly",
+            'unknown field "anomaly" has no effect; it belongs into "session"',
+        ),
+        (
+            {"providers": {"p": [KEY | {"budgets": [{"limit": 5}]}]}},
+            "$.providers.p[0].budgets",
+            'unknown field "budgets" has no effect here; it belongs at the top level',
+        ),
+        (
+            {"budgets": [{"limit": 5, "period": "36h", "timezone": "Europe/Berlin"}]},
+            "$.budgets[0].timezone",
+            'a period of "36h" has no time zone',
+        ),
+        (
+            {"budgets": [{"limit": 9007200}]},
+            "$.budgets[0].limit",
+            "counts as 9007199.254740991: no more can be counted",
+        ),
+        (
+            {"session": {"anomaly": {"max_usd": "-0.5"}}},
+            "$.session.anomaly.max_usd",
+            "-0.5 is negative and counts as not set",
         ),
         ({"routing": {}}, "$.routing", 'unknown field "routing" has no effect; use "providers"'),
         (
@@ -171,6 +206,32 @@ def test_a_policy_with_every_known_field_has_none() -> None:
             "rules": [{"requests": 1, "tokens": 2, "window": "1h", "strategy": "fixed"}],
             "max_parallel": 5,
         },
+        "budgets": [
+            {
+                "limit": "2.5",
+                "unit": "usd",
+                "period": "day",
+                "scope": "session",
+                "timezone": "Europe/Berlin",
+                "action": "warn",
+                "name": "daily",
+                "warn_at": 90,
+            }
+        ],
+        "unknown_price": "assume",
+        "session": {
+            "budget_usd": 5,
+            "strict": True,
+            "anomaly": {
+                "enabled": True,
+                "max_requests": 1,
+                "max_identical": 1,
+                "max_usd": 1,
+                "window": 1,
+                "memory": 1,
+                "freeze": 1,
+            },
+        },
         "retry": {"max_retries": 1, "fallbacks": ["m"], "retry_on": [429]},
         "metadata": {"anything": "x"},
         "credentials": "wrapper",
@@ -186,7 +247,7 @@ def test_metadata_and_provider_names_are_free() -> None:
 
 def test_of_a_policy_with_wrong_types_the_unknown_fields_are_told() -> None:
     assert found(rules={"a": 1}, max_tokens="5", providers=[1], retry=None, budgt=1) == [
-        ("$.budgt", 'unknown field "budgt" has no effect')
+        ("$.budgt", 'unknown field "budgt" has no effect; did you mean "budgets"?')
     ]
     with pytest.raises(PolicyError, match=r"^invalid policy JSON"):
         warnings("nonsense")

@@ -10,6 +10,7 @@ A field with ``repr=False`` is a secret: its value is never shown, not in a repr
 from __future__ import annotations
 
 import ipaddress
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,6 +65,9 @@ Secret = Annotated[str, Field(repr=False)]
 UpstreamUrl = Annotated[str, AfterValidator(_base_url)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+# YAML knows no decimals: so many digits come back from a float as they were written.
+Usd = Annotated[Decimal, Field(ge=0, le=999_999, decimal_places=9)]
 Names = Annotated[list[str], BeforeValidator(_split)]
 LowerCase = Annotated[str, BeforeValidator(_lower)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_unset)]
@@ -137,11 +141,55 @@ class Redis(Section):
     addr: str = "localhost:6379"
     password: Secret = ""
     db: Annotated[int, Field(ge=0)] = 0
+    cluster: bool = False
+    tls: bool = False
+    timeout: Seconds = 5
+
+
+class Anomaly(Section):
+    """When a session ran wild. A threshold of 0 is off; times are seconds.
+
+    max_requests, max_usd: in `window`. max_identical: repeats of one request, each within `memory`.
+    """
+
+    enabled: bool = False
+    max_requests: Count = 100
+    max_identical: Count = 3
+    max_usd: Usd = Decimal("1.00")
+    window: Seconds = 60
+    memory: Seconds = 300
+    freeze: Seconds = 300
 
 
 class Session(Section):
+    """strict: a request has to name its session. default_budget_usd: of each session, None for no limit.
+
+    on_store_error: what happens while Redis does not answer: nothing is let through, or each machine counts
+    by itself.
+    """
+
     backend: Annotated[Literal["memory", "redis"], BeforeValidator(_lower)] = "memory"
     redis: Redis = Redis()
+    strict: bool = False
+    default_budget_usd: Annotated[Usd | None, BeforeValidator(_unset)] = None
+    on_store_error: Annotated[Literal["refuse", "local"], BeforeValidator(_lower)] = "refuse"
+    anomaly: Anomaly = Anomaly()
+
+
+class Budgets(Section):
+    """How budgets are held.
+
+    wait: seconds that a request waits for what others have reserved. slice: tokens of output that a stream
+    reserves at a time. lease: seconds after which what a dead process reserved is charged. warn_at: percent.
+    assumed_input, assumed_output: USD per 1,000,000 tokens where no price is known and that is allowed.
+    """
+
+    wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
+    slice: Annotated[int, Field(ge=1)] = 512
+    lease: Seconds = 60
+    warn_at: Annotated[int, Field(ge=1, le=100)] = 80
+    assumed_input: Usd = Decimal(30)
+    assumed_output: Usd = Decimal(60)
 
 
 class Security(Section):
@@ -222,6 +270,7 @@ class Config(Section):
     source: the file that was read, None when there was none.
     warnings: what was ignored and why, one line each, for people.
     providers: overrides of the provider catalogue, by lower-case name, not checked yet.
+    pricing, pricing_table: prices that come before the built-in ones; `load_config` has checked both.
     """
 
     dir: Path
@@ -229,6 +278,7 @@ class Config(Section):
     admin: Admin = Admin()
     storage: Storage = Storage()
     session: Session = Session()
+    budgets: Budgets = Budgets()
     security: Security = Security()
     logging: Logging = Logging()
     events: Events = Events()
@@ -238,6 +288,8 @@ class Config(Section):
     cli_maps: dict[str, LowerCase] = {}
     default_provider: LowerCase = ""
     providers: dict[str, dict[str, Any] | None] = Field(default={}, repr=False)
+    pricing: dict[str, Any] = {}
+    pricing_table: OptionalPath = None
 
     source: Path | None = None
     warnings: list[str] = []
@@ -252,4 +304,6 @@ class Config(Section):
         self.__dict__["logging"] = self.logging.model_copy(
             update={"proxy_log_file": self.dir / self.logging.proxy_log_file, "file": log}
         )
+        if self.pricing_table is not None:
+            self.__dict__["pricing_table"] = self.dir / self.pricing_table
         return self

@@ -27,7 +27,14 @@ _PATHS = {
     "storage.db_path": "./tokenomics.db",
     "logging.proxy_log_file": "*",
     "logging.file.path": "",
+    "pricing_table": "*",
 }
+
+# Variables of TokenGate. Their names are anybody's, so they count only where nothing else gives the key.
+_TOKENGATE = {"DEFAULT_BUDGET": "session.default_budget_usd", "STRICT_MODE": "session.strict"}
+
+# Maps in which a key without a value says something.
+_FREE_MAPS = ("providers", "pricing")
 
 
 def load_config(
@@ -83,11 +90,30 @@ def _load(
 
     known = {key: value for key, value in tree.items() if key in fields(Config)}
     try:
-        return Config(**known, source=source, warnings=warnings)
+        config = Config(**known, source=source, warnings=warnings)
     except ValidationError as error:
         key, problem = first_problem(error, _is_secret)
         variable = variables.get(without_indexes(key))
         raise ConfigError(f"{variable or f'{name}: {key}'} {problem}") from None
+    _check_prices(config, name, variables.get("pricing_table") or f"{name}: pricing_table")
+    return config
+
+
+def _check_prices(config: Config, name: str, table: str) -> None:
+    """name, table: what the two places of prices are called in errors."""
+    if not config.pricing and config.pricing_table is None:
+        return
+    # Only here: all built-in prices come with it, and most commands need none.
+    from tokenomics_core.meter.prices.written import PriceError, read_overrides, read_table
+
+    where = name
+    try:
+        read_overrides(config.pricing)
+        if config.pricing_table is not None:
+            where = table
+            read_table(config.pricing_table)
+    except PriceError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _read_named(path: Path) -> tuple[Path, dict[str, Any]]:
@@ -134,6 +160,10 @@ def _from_environment(
             yield keys[variable].name, variable
         elif near := _misspelled(variable, keys):
             warnings.append(f"the variable {variable} is no configuration key and is ignored{near}")
+    for variable, name in _TOKENGATE.items():
+        if environ.get(variable) and _get(tree, name) is None:
+            _put(tree, name, environ[variable])
+            yield name, variable
 
 
 def _misspelled(variable: str, keys: Mapping[str, Key]) -> str:
@@ -180,9 +210,9 @@ def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _without_empty(tree: dict[str, Any]) -> dict[str, Any]:
-    """An empty key is a key that is not there, except in providers, where null takes something away."""
+    """An empty key is a key that is not there, except in the maps of others' names."""
     return {
-        key: _without_empty(value) if isinstance(value, dict) and key != "providers" else value
+        key: _without_empty(value) if isinstance(value, dict) and key not in _FREE_MAPS else value
         for key, value in tree.items()
         if value is not None and value != ""
     }

@@ -166,10 +166,10 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """why: ``limit``, ``frozen``, ``anomaly``, or ``lost`` (an extension whose lease is no more).
+    """why: ``limit``, ``frozen``, ``anomaly``, or ``lost`` (the lease of that id is no more).
 
-    limit, used, reserved, asked: of the limit that said no. retry_at: when the same question may fit; None for
-    never.
+    limit, used, reserved, asked: of the limit that said no. retry_at: when the same question may fit; None
+    for never.
     waiting: it fits as soon as others settle what they reserved.
     message: the reason of a freeze, for the records. told: the same for the client.
     """

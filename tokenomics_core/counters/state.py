@@ -74,13 +74,13 @@ class Hold:
 
 @dataclass(slots=True)
 class Lease:
-    """tokens: of output that it holds. charged: it expired, and its holds were counted as used."""
+    """tokens: of output that it holds. charged: when it expired and its holds were counted as used, or 0."""
 
     id: str
     expires: int
     tokens: int
     holds: list[Hold]
-    charged: bool = False
+    charged: int = 0
 
 
 @dataclass(slots=True)
@@ -144,28 +144,39 @@ def roll(counter: Counter, window: Window, now: int) -> None:
 
 
 def add(counter: Counter, now: int, amount: int) -> None:
-    """Counts as used. A negative amount takes back what was counted too much, down to nothing."""
-    if not amount:
+    """Counts as used."""
+    if amount <= 0:
         return
+    counter.settled += amount
     if counter.window.kind == "sliding":
         newest = counter.buckets[-1] if counter.buckets else None
-        grain = counter.window.length // GRAINS
-        if newest is not None and (amount < 0 or now - newest.first < grain):
+        if newest is not None and now - newest.first < counter.window.length // GRAINS:
             newest.last = max(newest.last, now)
-            newest.amount = max(0, newest.amount + amount)
-        elif amount > 0:
+            newest.amount += amount
+        else:
             counter.buckets.append(Bucket(now, now, amount))
-        counter.settled = sum(each.amount for each in counter.buckets)
-        return
-    counter.settled = max(0, counter.settled + amount)
-    if counter.window.kind == "fixed" and not counter.since:
+    elif counter.window.kind == "fixed" and not counter.since:
         counter.since = now
+
+
+def take_back(counter: Counter, at: int, amount: int) -> None:
+    """Takes back what was counted at that time, unless it has left the window since."""
+    if counter.window.kind == "sliding":
+        bucket = next((each for each in counter.buckets if each.last >= at), None)
+        if bucket is not None and bucket.first <= at:
+            amount = min(amount, bucket.amount)
+            bucket.amount -= amount
+            counter.settled -= amount
+    elif at >= counter.since and (counter.since or counter.window.kind != "fixed"):
+        counter.settled = max(0, counter.settled - amount)
 
 
 def ask(state: TokenState, question: Question) -> Granted | Denied:
     """Grants a lease, or says why not; then nothing is reserved."""
     now = question.now
     expire(state, now)
+    if (before := state.leases.get(question.id)) is not None:
+        return _again(state, question, before)
     for key in question.gates:
         gate = state.gates.get(key)
         if gate is not None and (not gate.until or gate.until > now):
@@ -197,6 +208,21 @@ def ask(state: TokenState, question: Question) -> Granted | Denied:
         holds[limit.key] = Hold(limit.key, limit.unit, counter.window, amount)
     state.leases[question.id] = Lease(question.id, question.expires, tokens, list(holds.values()))
     return Granted(tokens, left, standings(state, question.claims))
+
+
+def _again(state: TokenState, question: Question, lease: Lease) -> Granted | Denied:
+    """The same question once more, after its answer was lost: what it was granted, or that it is over."""
+    if lease.charged:
+        return Denied("lost")
+    left: int | None = None
+    for claim in question.claims:
+        limit = claim.limit
+        counter = state.counter(limit.key, limit.unit, limit.window, question.now)
+        most = _limit(limit, counter)
+        if most is not None and limit.refuse and not limit.crossing and claim.per_token:
+            there = max(0, (most - counter.settled - claim.base) // claim.per_token)
+            left = there if left is None else min(left, there)
+    return Granted(lease.tokens, left, standings(state, question.claims))
 
 
 def extend(state: TokenState, extension: Extension) -> Granted | Denied:
@@ -234,7 +260,10 @@ def extend(state: TokenState, extension: Extension) -> Granted | Denied:
 
 
 def settle(state: TokenState, settlement: Settlement) -> tuple[Settled, ...] | None:
-    """Gives back what the lease holds and counts what was used. None for a lease that was settled before."""
+    """Gives back what the lease holds and counts what was used. None for a lease that was settled before.
+
+    One that expired gives back what it was charged instead.
+    """
     lease = state.leases.pop(settlement.id, None)
     if lease is None:
         return None
@@ -243,7 +272,8 @@ def settle(state: TokenState, settlement: Settlement) -> tuple[Settled, ...] | N
     for hold in lease.holds:
         counter = state.counter(hold.key, hold.unit, hold.window, now)
         if lease.charged:
-            charged[hold.key] = _charge(hold)
+            charged[hold.key] = counter.settled
+            take_back(counter, lease.charged, _charge(hold))
         else:
             counter.reserved = max(0, counter.reserved - hold.amount)
     settled: list[Settled] = []
@@ -251,8 +281,8 @@ def settle(state: TokenState, settlement: Settlement) -> tuple[Settled, ...] | N
         if limit.unit in ("requests", "parallel") or any(each.key == limit.key for each in settled):
             continue
         counter = state.counter(limit.key, limit.unit, limit.window, now)
-        before = counter.settled
-        add(counter, now, amount - charged.get(limit.key, 0))
+        before = charged.get(limit.key, counter.settled)
+        add(counter, now, amount)
         settled.append(Settled(limit.key, before, counter.settled))
     return tuple(settled)
 
@@ -267,7 +297,7 @@ def expire(state: TokenState, now: int, but: str = "") -> None:
             del state.leases[lease.id]
         if lease.charged or lease.expires > now or lease.id == but:
             continue
-        lease.charged = True
+        lease.charged = now
         for hold in lease.holds:
             counter = state.counter(hold.key, hold.unit, hold.window, now)
             counter.reserved = max(0, counter.reserved - hold.amount)
@@ -337,9 +367,12 @@ def _fit(
     """Tokens of output that fit into every limit, and how many would without the reservations of others."""
     free: int | None = None
     left: int | None = None
+    # All of them first: the answer tells of each, also when one of the first says no.
+    for limit in (claim.limit for claim in claims):
+        state.counter(limit.key, limit.unit, limit.window, now)
     for claim in claims:
         limit = claim.limit
-        counter = state.counter(limit.key, limit.unit, limit.window, now)
+        counter = state.counters[limit.key]
         most = _limit(limit, counter)
         if most is None or not limit.refuse:
             continue

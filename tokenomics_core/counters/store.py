@@ -37,7 +37,7 @@ class Counters(ABC):
 
     @abstractmethod
     async def settle(self, settlement: Settlement) -> tuple[Settled, ...] | None:
-        """Ends the lease; the row is on disk before the counters change. None for one that was settled before.
+        """Ends the lease; the row is on disk before the counters change. None for one settled before.
 
         A settlement is not lost when the store cannot be asked: it is kept, and tried again until it is done.
         """
@@ -60,11 +60,11 @@ class Counters(ABC):
 
     @abstractmethod
     async def usage(self, token: str = "", *, now: int, prefix: str = "") -> list[Used]:
-        """The counters of a token, or of all, whose key begins with prefix; as they are in the window of now."""
+        """The counters of a token, or of all, whose key begins with prefix; in the window of now."""
 
     @abstractmethod
     async def set_limit(self, token: str, key: str, limit: int | None, *, unit: Unit, window: Window) -> None:
-        """Overrides the limit of the policy for one counter, which is made when it is not there; None ends it."""
+        """Overrides the policy's limit for one counter, which is made when it is not there; None ends it."""
 
     @abstractmethod
     async def put(self, token: str, key: str, settled: int, *, unit: Unit, window: Window, now: int) -> None:

@@ -7,10 +7,21 @@ from typing import Any, ClassVar
 
 import orjson
 
-from tokenomics_core.dialects.base import Answer, Dialect, Framing, Prompt, StreamReader
+from tokenomics_core.dialects.base import (
+    Answer,
+    Dialect,
+    Framing,
+    OutputCap,
+    Prompt,
+    Stop,
+    StreamReader,
+    Usage,
+)
+from tokenomics_core.dialects.caps import lower, named
 from tokenomics_core.dialects.errors import anthropic_error
+from tokenomics_core.dialects.media import ANTHROPIC, media_tokens
 from tokenomics_core.dialects.prompts import in_front, prepend_to_array, said_by_model, split
-from tokenomics_core.dialects.reading import EventLog, EventReader
+from tokenomics_core.dialects.reading import Ending, EventLog, EventReader
 from tokenomics_core.dialects.texts import PER_MESSAGE, PER_REQUEST, content, dumped, objects
 from tokenomics_core.dialects.usage import count, mapping, openai_usage, text
 from tokenomics_core.json_body import JsonBody
@@ -46,6 +57,22 @@ class AnthropicMessages(Dialect):
             ],
         )
 
+    def output_cap(self, path: str, body: JsonBody, model: str) -> OutputCap:
+        """What the model thinks is billed in full and shown in summary."""
+        thinking = mapping(body.value.get("thinking"))
+        enabled = thinking.get("type") == "enabled"
+        return OutputCap(
+            asked=named(body.value, "max_tokens"),
+            least=1 + (count(thinking.get("budget_tokens")) or 0) if enabled else 1,
+            hidden=enabled or thinking.get("type") == "adaptive",
+        )
+
+    def set_output_cap(self, body: JsonBody, model: str, tokens: int) -> None:
+        lower(body, tokens, "max_tokens")
+
+    def media_tokens(self, body: JsonBody) -> int:
+        return media_tokens(body.value.get("messages"), ANTHROPIC)
+
     def read_answer(self, body: dict[str, Any]) -> Answer:
         answer = Answer(
             usage=openai_usage(mapping(body.get("usage"))),
@@ -75,6 +102,12 @@ class AnthropicCountTokens(AnthropicMessages):
     operation: ClassVar[str] = "count_tokens"
     counts_tokens: ClassVar[bool] = False
 
+    def output_cap(self, path: str, body: JsonBody, model: str) -> OutputCap:
+        return OutputCap(asked=0)
+
+    def set_output_cap(self, body: JsonBody, model: str, tokens: int) -> None:
+        """There is no output."""
+
     def read_answer(self, body: dict[str, Any]) -> Answer:
         return Answer(ended=True)
 
@@ -85,6 +118,8 @@ class AnthropicLog(EventLog):
     def __init__(self, answer: Answer | None = None) -> None:
         super().__init__(answer)
         self._usage: dict[str, Any] = {}
+        self._started = False
+        self._open: list[Any] = []
 
     def read(self, event: dict[str, Any]) -> None:
         answer = self.answer
@@ -95,7 +130,12 @@ class AnthropicLog(EventLog):
             case "content_block_start":
                 block = mapping(event.get("content_block"))
                 answer.add_text(text(block.get("name") or block.get("text")))
+                self._open.append(event.get("index"))
+            case "content_block_stop":
+                if event.get("index") in self._open:
+                    self._open.remove(event.get("index"))
             case "message_start":
+                self._started = True
                 message = mapping(event.get("message"))
                 answer.id = answer.id or text(message.get("id"))
                 answer.model = answer.model or text(message.get("model"))
@@ -106,6 +146,36 @@ class AnthropicLog(EventLog):
                 self._count(event.get("usage"))
             case "message_stop":
                 answer.ended = True
+
+    def end(self, stop: Stop, usage: Usage, usage_wanted: bool) -> Ending | None:
+        """As if ``max_tokens`` was reached. A message that has its stop reason keeps it."""
+        answer = self.answer
+        if answer.ended:
+            return []
+        events: Ending = []
+        if not self._started:
+            message: dict[str, Any] = {
+                "id": answer.id or "msg_tokenomics",
+                "type": "message",
+                "role": "assistant",
+                "model": answer.model,
+                "content": [],
+                "stop_reason": None,
+                "stop_sequence": None,
+                "usage": {"input_tokens": usage.input_tokens or 0, "output_tokens": 0},
+            }
+            events.append({"type": "message_start", "message": message})
+        events += [{"type": "content_block_stop", "index": index} for index in self._open]
+        if not answer.finish_reason:
+            events.append(
+                {
+                    "type": "message_delta",
+                    "delta": {"stop_reason": "max_tokens", "stop_sequence": None},
+                    "usage": {"output_tokens": usage.output_tokens or 0},
+                    "tokenomics": stop.told(),
+                }
+            )
+        return [*events, {"type": "message_stop"}]
 
     def _count(self, usage: Any) -> None:
         """Inputs are said at the start, in the end, or twice: the largest is the bill. Outputs grow."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tokenomics_core.dialects.anthropic_messages import AnthropicLog, AnthropicMessages
-from tokenomics_core.dialects.base import Answer
+from tokenomics_core.dialects.base import Answer, Stop, Usage
 from tokenomics_core.dialects.gemini import Gemini, GeminiLog
 from tokenomics_core.dialects.ollama import OllamaLog
 from tokenomics_core.dialects.openai_responses import OpenAIResponses, ResponsesLog
-from tokenomics_core.dialects.reading import EventLog
+from tokenomics_core.dialects.reading import Ending, EventLog
 from tokenomics_core.dialects.usage import find_usage, mapping, text, update
 
 _ANTHROPIC = AnthropicMessages()
@@ -40,19 +40,36 @@ class AnyLog(EventLog):
         self._gemini = GeminiLog(self.answer)
         self._responses = ResponsesLog(self.answer)
         self._ollama = OllamaLog(self.answer)
+        self.shape: EventLog | None = None
+        """The log that knew the last event by its form."""
+        self._from_cohere = False
 
     def read(self, event: dict[str, Any]) -> None:
         kind = text(event.get("type"))
         if kind.startswith("response."):
-            self._responses.read(event)
+            self.shape = self._responses
         elif kind.startswith(("message_", "content_block_")):
-            self._anthropic.read(event)
+            self.shape = self._anthropic
         elif "candidates" in event or "usageMetadata" in event:
-            self._gemini.read(event)
+            self.shape = self._gemini
         elif "done" in event and "created_at" in event:
-            self._ollama.read(event)
+            self.shape = self._ollama
         else:
+            self._from_cohere = self._from_cohere or kind.startswith(("message-", "content-"))
             self._cohere(event)
+            return
+        self.shape.read(event)
+
+    def end(self, stop: Stop, usage: Usage, usage_wanted: bool) -> Ending | None:
+        if self.shape is not None:
+            return self.shape.end(stop, usage, usage_wanted)
+        if not self._from_cohere:
+            return None
+        if self.answer.ended:
+            return []
+        tokens = {"input_tokens": usage.input_tokens or 0, "output_tokens": usage.output_tokens or 0}
+        delta = {"finish_reason": "MAX_TOKENS", "usage": {"billed_units": tokens, "tokens": tokens}}
+        return [{"type": "message-end", "id": self.answer.id, "delta": delta, "tokenomics": stop.told()}]
 
     def _cohere(self, event: dict[str, Any]) -> None:
         """Cohere's forms, streamed and whole; elsewhere the same names mean the same."""

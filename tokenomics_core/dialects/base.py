@@ -39,7 +39,12 @@ class Answer:
     """All that becomes known of a provider's answer, whole or streamed.
 
     text: the generated text and tool-call arguments, in order, for counting when there is no usage;
-        kept up to TEXT_LIMIT characters.
+        kept up to TEXT_LIMIT characters. It only grows: who counts as it goes remembers ``len(text)`` and
+        counts ``text[known:]`` the next time.
+    usage: up to date after each `StreamReader.feed`, and not the last word before `ended`. It may be another
+        object each time.
+    error: the provider's error inside the stream, as ``type/code: message``; the empty string when there is
+        none. The message is the provider's own words.
     ended: the format's own end was seen (``[DONE]``, ``message_stop``, a finish reason, a whole body).
     """
 
@@ -50,6 +55,7 @@ class Answer:
     text: list[str] = field(default_factory=list)
     text_length: int = 0
     ended: bool = False
+    error: str = ""
 
     def add_text(self, piece: str) -> None:
         """Keeps a piece of generated text, until the limit is reached."""
@@ -66,6 +72,34 @@ class Prompt:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class OutputCap:
+    """How much output a request allows itself.
+
+    asked: tokens; None when the request names none, 0 where there is no output.
+    least: the smallest cap, in tokens, with which the request is still valid.
+    choices: how many answers may be billed up to the cap each; at least 1.
+    hidden: output is billed that does not show as text in a stream, such as reasoning.
+    """
+
+    asked: int | None
+    least: int = 1
+    choices: int = 1
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a stream is ended before its time: a stable word, and one line for people."""
+
+    code: str
+    message: str
+
+    def told(self) -> dict[str, str]:
+        """The member ``tokenomics`` of an event, by which the client can see why."""
+        return {"code": self.code, "message": self.message}
+
+
 class StreamReader(ABC):
     """Reads one streamed answer as it passes.
 
@@ -73,15 +107,34 @@ class StreamReader(ABC):
     same order, less events that Tokenomics itself asked for (`hide_usage`). Nothing is held back that is
     not part of an event still incomplete, and nothing at all when no event can be hidden.
     `close` is called once at the end, whether the stream was whole or cut, and returns what is left.
+    `finish` stands in its place when the stream is ended from here; nothing is fed after either.
+
+    usage_wanted: the client itself asked for the usage in the stream, as `Dialect.wants_usage` tells.
     """
 
     answer: Answer
+    usage_wanted: bool = False
 
     @abstractmethod
     def feed(self, data: bytes) -> bytes: ...
 
     @abstractmethod
     def close(self) -> bytes: ...
+
+    @abstractmethod
+    def hold(self) -> None:
+        """From now on `feed` passes on whole events only, up to the parser's limit of one event.
+
+        Without it `finish` may come in the middle of an event, which the client then sees torn.
+        """
+
+    @abstractmethod
+    def finish(self, stop: Stop, usage: Usage | None = None) -> bytes:
+        """The bytes that end the stream in its own format after what was passed on so far.
+
+        To the client it looks as if its output cap was reached; the last event tells why in a member
+        ``tokenomics``. usage: what to tell the client of its bill; None for what the provider said so far.
+        """
 
 
 class Dialect(ABC):
@@ -137,6 +190,22 @@ class Dialect(ABC):
     def ask_for_usage(self, body: JsonBody) -> bool:
         """Makes a streamed request report its usage; True when the body was changed for it."""
         return False
+
+    def wants_usage(self, body: JsonBody) -> bool:
+        """Whether the client itself asks for an event with the usage, where that has to be asked for."""
+        return False
+
+    def output_cap(self, path: str, body: JsonBody, model: str) -> OutputCap:
+        """What the request allows itself. A value of another type than the format's is as good as none."""
+        return OutputCap(asked=0)
+
+    def set_output_cap(self, body: JsonBody, model: str, tokens: int) -> None:
+        """Lowers the request's own cap to so many tokens, or names one; never raises it."""
+        return
+
+    def media_tokens(self, body: JsonBody) -> int:
+        """An estimate, rather too high, of the input tokens billed for images, sound and files."""
+        return 0
 
     # What is asked of it about an answer.
 

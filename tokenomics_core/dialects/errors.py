@@ -10,6 +10,13 @@ from tokenomics_core.refusal import Refusal
 
 BUDGET_EXCEEDED = "budget_exceeded"
 
+# Reasons that have a word of their own, whatever the status.
+_OPENAI_TYPES_BY_CODE = {
+    BUDGET_EXCEEDED: "insufficient_quota",
+    "anomaly": "rate_limit_exceeded",
+    "session_frozen": "rate_limit_exceeded",
+    "store_unavailable": "service_unavailable",
+}
 _OPENAI_TYPES = {
     401: "authentication_error",
     # Not OpenAI's invalid_request_error: litellm turns that into BadRequestError and loses the 403.
@@ -42,14 +49,14 @@ _GRPC_STATUS = {
 }
 
 
+# Further facts stand behind the vendor's own members and never in their place.
+
+
 def openai_error(refusal: Refusal) -> dict[str, Any]:
-    if refusal.code == BUDGET_EXCEEDED:
-        kind = "insufficient_quota"
-    elif refusal.status >= 500:
-        kind = "server_error"
-    else:
-        kind = _OPENAI_TYPES.get(refusal.status, "invalid_request_error")
-    return {"error": {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}}
+    default = "server_error" if refusal.status >= 500 else "invalid_request_error"
+    kind = _OPENAI_TYPES_BY_CODE.get(refusal.code) or _OPENAI_TYPES.get(refusal.status, default)
+    error = {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}
+    return {"error": error | refusal.extra | error}
 
 
 def responses_error_code(refusal: Refusal) -> str:
@@ -66,16 +73,18 @@ def anthropic_error(refusal: Refusal, request_id: str) -> dict[str, Any]:
         "message": refusal.message,
         "details": {"error_code": refusal.code},
     }
-    return {"type": "error", "error": error, "request_id": request_id}
+    return {"type": "error", "error": error | refusal.extra | error, "request_id": request_id}
 
 
 def gemini_error(refusal: Refusal) -> dict[str, Any]:
     default = "INTERNAL" if refusal.status >= 500 else "INVALID_ARGUMENT"
-    reason = {
+    reason: dict[str, Any] = {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": refusal.code.upper(),
         "domain": "tokenomics",
     }
+    if refusal.extra:
+        reason["metadata"] = _texts(refusal.extra)
     status = _GRPC_STATUS.get(refusal.status, default)
     error = {"code": refusal.status, "message": refusal.message, "status": status, "details": [reason]}
     return {"error": error}
@@ -88,4 +97,15 @@ def ollama_error(refusal: Refusal) -> dict[str, Any]:
 def reference_error_body(refusal: Refusal) -> bytes:
     """The error body of rickcrawford/tokenomics, for every client alike."""
     error = {"code": refusal.status, "message": refusal.message, "type": "tokenomics_error"}
-    return orjson.dumps({"error": error}) + b"\n"
+    return orjson.dumps({"error": error | refusal.extra | error}) + b"\n"
+
+
+def _texts(extra: dict[str, Any], above: str = "") -> dict[str, str]:
+    """Google's ErrorInfo has texts only, and no levels: what is nested gets a name with a dot."""
+    texts: dict[str, str] = {}
+    for name, value in extra.items():
+        if isinstance(value, dict):
+            texts |= _texts(value, f"{above}{name}.")
+        else:
+            texts[above + name] = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return texts

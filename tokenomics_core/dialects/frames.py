@@ -15,10 +15,12 @@ from urllib.parse import unquote
 
 import orjson
 
-from tokenomics_core.dialects.base import Answer, Dialect
+from tokenomics_core.dialects.base import Answer, Dialect, Stop, Usage
 from tokenomics_core.dialects.errors import openai_error
+from tokenomics_core.dialects.framing import dumped
 from tokenomics_core.dialects.openai_realtime import OpenAIRealtime
 from tokenomics_core.dialects.openai_responses import ENDS, OpenAIResponses, ResponsesLog, read_response
+from tokenomics_core.dialects.reading import note_error
 from tokenomics_core.dialects.usage import count, mapping, text
 from tokenomics_core.json_body import InvalidJson, JsonBody
 from tokenomics_core.refusal import Refusal
@@ -31,6 +33,7 @@ class Turn:
     model: what the frame names, or the session's model.
     lane: the frame's ``stream_id``; responses of different lanes run at the same time.
     id: the provider's name for the response; the empty string until it started.
+    ended_here: the client was told that it is over, whatever the provider still says of it.
     """
 
     def __init__(self, model: str, body: JsonBody | None = None, lane: str = "") -> None:
@@ -38,6 +41,7 @@ class Turn:
         self.body = body
         self.lane = lane
         self.id = ""
+        self.ended_here = False
         self.log = ResponsesLog()
 
     @property
@@ -90,6 +94,8 @@ class FrameReader(ABC):
         self.model = self.dialect.model(path, query, None)
         self._asked: list[Turn] = []
         self._running: list[Turn] = []
+        self._any_ended = False
+        self._ahead: tuple[str, ServerFrame | None] | None = None
 
     def client_frame(self, frame: str) -> Turn | None:
         """The turn that this frame asks for, or None. Raises Refusal for a frame that must not be sent."""
@@ -111,6 +117,39 @@ class FrameReader(ABC):
 
     def server_frame(self, frame: str) -> ServerFrame | None:
         """What this frame means for a turn; None when it means nothing."""
+        ahead, self._ahead = self._ahead, None
+        meant = ahead[1] if ahead is not None and ahead[0] is frame else self._read(frame)
+        return None if meant is not None and meant.turn.ended_here else meant
+
+    def is_over(self, frame: str) -> bool:
+        """Whether a frame from the provider is about a turn that was ended here, and so not for the client.
+
+        To be asked before `server_frame`, of which such a frame is none of the business. The turn's answer
+        takes what the provider still says: the bill, with the last frame.
+        """
+        if not self._any_ended:
+            return False
+        meant = self._read(frame)
+        self._ahead = (frame, meant)
+        return meant is not None and meant.turn.ended_here
+
+    def end_turn(self, turn: Turn, stop: Stop, usage: Usage | None = None) -> list[str]:
+        """The frames that end the turn for the client, as if its output cap was reached.
+
+        usage: what to tell the client of the bill; None for what the provider said so far. What the provider
+        still sends of the turn `is_over`.
+        """
+        if turn.ended_here or turn.answer.ended:
+            return []
+        turn.ended_here = self._any_ended = True
+        events = self._ending(turn, stop, usage or turn.answer.usage)
+        return [dumped(event).decode() for event in events]
+
+    def cancel(self, turn: Turn) -> list[str]:
+        """The frames that make the provider stop working on the turn; none where it knows no such frame."""
+        return []
+
+    def _read(self, frame: str) -> ServerFrame | None:
         try:
             event = orjson.loads(frame)
         except orjson.JSONDecodeError:
@@ -144,7 +183,7 @@ class FrameReader(ABC):
 
     def close(self) -> list[Turn]:
         """The turns that are not done, for a connection that ended; their answers hold what they said."""
-        left = [*self._running, *self._asked]
+        left = [turn for turn in (*self._running, *self._asked) if not turn.ended_here]
         self._running.clear()
         self._asked.clear()
         return left
@@ -156,6 +195,10 @@ class FrameReader(ABC):
     @abstractmethod
     def _turn(self, body: JsonBody) -> Turn:
         """The turn that a ``response.create`` frame asks for."""
+
+    @abstractmethod
+    def _ending(self, turn: Turn, stop: Stop, usage: Usage) -> list[dict[str, Any]]:
+        """The events that end a turn."""
 
     def _find(self, event: dict[str, Any]) -> Turn | None:
         """The running turn that an event belongs to: by the response's id, else the newest on its lane."""
@@ -178,7 +221,7 @@ class FrameReader(ABC):
         turn.id = text(response.get("id"))
         return turn
 
-    def _failed(self, event: dict[str, Any]) -> Done | None:
+    def _failed(self, event: dict[str, Any]) -> Progress | Done | None:
         """An error ends the turn it names; where it names none, the one that was asked for first."""
         error = mapping(event.get("error"))
         lane, named = text(event.get("stream_id")), text(error.get("event_id"))
@@ -191,6 +234,7 @@ class FrameReader(ABC):
             if failed is None:
                 return None
             turn = failed
+        note_error(turn.answer, error or {**event, "type": ""})
         message = text(error.get("message")) or text(event.get("message")) or "the provider failed"
         return Done(turn, message, count(event.get("status")) or 0)
 
@@ -219,6 +263,11 @@ class ResponsesFrames(FrameReader):
             raise Refusal(400, "invalid_model", "model must be a string")
         return Turn(self.dialect.model(self.path, "", body), body, text(body.value.get("stream_id")))
 
+    def _ending(self, turn: Turn, stop: Stop, usage: Usage) -> list[dict[str, Any]]:
+        lane = {"stream_id": turn.lane} if turn.lane else {}
+        events = turn.log.end(stop, usage, usage_wanted=True) or []
+        return [{**event, **lane} for event in events if isinstance(event, dict)]
+
     def _failed_running(self, event: dict[str, Any]) -> Turn | None:
         turn = self._find(event)
         if turn is not None:
@@ -239,8 +288,29 @@ class RealtimeFrames(FrameReader):
         error = {**openai_error(refusal)["error"], "event_id": (turn and turn.event_id) or None}
         return orjson.dumps({"type": "error", "event_id": f"event_{request_id}", "error": error}).decode()
 
+    def __init__(self, path: str, query: str) -> None:
+        super().__init__(path, query)
+        self._cancelled: dict[str, Turn] = {}
+
+    def cancel(self, turn: Turn) -> list[str]:
+        """To be called after the turn was ended. The provider says ``response.done`` then, or an error when
+        it was done already; neither is for the client."""
+        event_id = f"tokenomics_cancel_{turn.id}"
+        self._cancelled[event_id] = turn
+        named = {"response_id": turn.id} if turn.id else {}
+        return [orjson.dumps({"type": "response.cancel", "event_id": event_id, **named}).decode()]
+
     def _turn(self, body: JsonBody) -> Turn:
         return Turn(self.model, body)
+
+    def _ending(self, turn: Turn, stop: Stop, usage: Usage) -> list[dict[str, Any]]:
+        events = turn.log.end_session_response(stop, usage)
+        return [{**event, "event_id": f"event_tokenomics_{at}"} for at, event in enumerate(events)]
+
+    def _failed(self, event: dict[str, Any]) -> Progress | Done | None:
+        """An error about a cancelling frame: the client never sent that."""
+        cancelled = self._cancelled.pop(text(mapping(event.get("error")).get("event_id")), None)
+        return Progress(cancelled) if cancelled is not None else super()._failed(event)
 
 
 _READERS: dict[str, type[FrameReader]] = {"responses": ResponsesFrames, "realtime": RealtimeFrames}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import orjson
 
 from tokenomics_core.dialects.base import Framing
 from tokenomics_core.sse import EVENT_LIMIT, Event, SseParser
@@ -15,6 +19,26 @@ class Parser(Protocol):
     def feed(self, data: bytes) -> list[Event]: ...
 
     def close(self) -> Event: ...
+
+    @property
+    def pending(self) -> int:
+        """Bytes of an incomplete event that were fed and not yet given."""
+
+    @property
+    def torn(self) -> bool:
+        """Whether a part of the incomplete event was given, because it is too long."""
+
+
+class EventStreamParser(SseParser):
+    """Server-sent events, and where in one the stream stands."""
+
+    @property
+    def pending(self) -> int:
+        return len(self._tail)
+
+    @property
+    def torn(self) -> bool:
+        return self._unread
 
 
 class LineParser:
@@ -46,6 +70,14 @@ class LineParser:
         rest = bytes(self._tail)
         self._tail.clear()
         return rest, b"" if self._unread else rest.strip()
+
+    @property
+    def pending(self) -> int:
+        return len(self._tail)
+
+    @property
+    def torn(self) -> bool:
+        return self._unread
 
 
 _OUTSIDE = re.compile(rb"\{")
@@ -116,12 +148,71 @@ class ArrayParser:
         self._tail.clear()
         return rest, b""
 
+    @property
+    def pending(self) -> int:
+        return len(self._tail)
+
+    @property
+    def torn(self) -> bool:
+        return self._unread
+
 
 def parser(framing: Framing) -> Parser:
     match framing:
         case "sse":
-            return SseParser()
+            return EventStreamParser()
         case "ndjson":
             return LineParser()
         case "json_array":
             return ArrayParser()
+
+
+def framed(events: Sequence[dict[str, Any] | bytes], framing: Framing) -> bytes:
+    """Events as a client expects them; bytes are data that is no JSON, which only server-sent events have.
+
+    Elements of an array come without what stands between and around them.
+    """
+    if framing == "sse":
+        return b"".join(map(_server_sent, events))
+    values = [dumped(event) for event in events if isinstance(event, dict)]
+    return b"".join(value + b"\n" for value in values) if framing == "ndjson" else b",\r\n".join(values)
+
+
+def seam(framing: Framing, passed: bytes, *, data: bool, torn: bool) -> bytes:
+    """What goes between an incomplete event that was passed on and the next event.
+
+    passed: its bytes. data: whether there is data in it. torn: more of it was passed on before.
+    """
+    if framing == "json_array" or not (passed or torn):
+        return b""
+    # An event without data is not ended: the next one takes it over.
+    return b"\n\n" if framing == "sse" and (data or torn) else b"\n"
+
+
+def end_of_array(passed: bytes, elements: bytes, *, any_before: bool, torn: bool) -> bytes:
+    """The last elements of an array and its end. passed: what was passed on since its last whole element."""
+    between = passed.strip()
+    if torn or between.strip(b"[, \t\r\n"):
+        # Closed already, or in the middle of an object, of which nobody can make a whole one.
+        return b""
+    if not between:
+        between = (b"," if elements else b"") if any_before else b"["
+        return between + elements + b"]"
+    return elements + b"]"
+
+
+def _server_sent(event: dict[str, Any] | bytes) -> bytes:
+    if isinstance(event, bytes):
+        return b"data: " + event + b"\n\n"
+    kind = event.get("type")
+    name = b"event: " + kind.encode() + b"\n" if isinstance(kind, str) else b""
+    return name + b"data: " + dumped(event) + b"\n\n"
+
+
+def dumped(event: dict[str, Any]) -> bytes:
+    """An event as JSON on one line. It may hold what a provider said, in any depth."""
+    try:
+        return orjson.dumps(event)
+    except orjson.JSONEncodeError:
+        # Deeper than it writes.
+        return json.dumps(event, ensure_ascii=False).encode()

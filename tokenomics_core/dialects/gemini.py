@@ -11,13 +11,25 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from tokenomics_core.dialects.base import Answer, Dialect, Framing, Prompt, StreamReader
+from tokenomics_core.dialects.base import (
+    Answer,
+    Dialect,
+    Framing,
+    OutputCap,
+    Prompt,
+    Stop,
+    StreamReader,
+    Usage,
+)
+from tokenomics_core.dialects.caps import lowered, named
 from tokenomics_core.dialects.errors import gemini_error
+from tokenomics_core.dialects.media import GEMINI, GEMINI_LOW, media_tokens
 from tokenomics_core.dialects.paths import BEFORE_VERB, named_model, renamed_model
 from tokenomics_core.dialects.prompts import said_by_model, split
-from tokenomics_core.dialects.reading import EventLog, EventReader
+from tokenomics_core.dialects.reading import Ending, EventLog, EventReader
+from tokenomics_core.dialects.reasoning import gemini_thinks
 from tokenomics_core.dialects.texts import PER_MESSAGE, PER_REQUEST, dumped, items, objects
-from tokenomics_core.dialects.usage import gemini_usage, mapping, text, update
+from tokenomics_core.dialects.usage import count, gemini_usage, mapping, text, update
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.refusal import Refusal
 
@@ -27,6 +39,10 @@ _PART_TEXTS = (
     ("executableCode", "executable_code", "code"),
     ("codeExecutionResult", "code_execution_result", "output"),
 )
+
+
+_CONFIGS = ("generationConfig", "generation_config")
+_CAPS = ("maxOutputTokens", "max_output_tokens")
 
 
 class GeminiDialect(Dialect):
@@ -90,6 +106,35 @@ class Gemini(GeminiDialect):
             else:
                 body.set("contents", [*said, *items(contents)])
 
+    def output_cap(self, path: str, body: JsonBody, model: str) -> OutputCap:
+        """Thoughts are billed and not shown; pictures and sound are output without being text."""
+        configs = [mapping(body.value.get(name)) for name in _CONFIGS]
+        asked = [cap for config in configs if (cap := named(config, *_CAPS)) is not None]
+        tries = [count(member(config, "candidateCount")) or 1 for config in configs]
+        return OutputCap(
+            asked=max(asked, default=None),
+            choices=max(1, *tries),
+            hidden=gemini_thinks(configs, model) or any(map(_other_than_text, configs)),
+        )
+
+    def set_output_cap(self, body: JsonBody, model: str, tokens: int) -> None:
+        """In the client's own spelling; what stands in both is lowered in both."""
+        asked = self.output_cap("", body, model).asked
+        most = tokens if asked is None else min(tokens, asked)
+        standing = [name for name in _CONFIGS if body.value.get(name) is not None] or [_CONFIGS[0]]
+        for name in standing:
+            config = body.value.get(name, {})
+            if isinstance(config, dict):
+                own = [cap for cap in _CAPS if config.get(cap) is not None]
+                own = own or [_CAPS[name == _CONFIGS[1]]]
+                body.set(name, {**config, **lowered(config, most, *own)})
+
+    def media_tokens(self, body: JsonBody) -> int:
+        resolution = text(member(mapping(member(body.value, "generationConfig")), "mediaResolution"))
+        rates = GEMINI_LOW if resolution.endswith("_LOW") else GEMINI
+        system = member(body.value, "systemInstruction")
+        return media_tokens([body.value.get("contents"), system], rates)
+
     def read_answer(self, body: dict[str, Any]) -> Answer:
         log = GeminiLog()
         log.read(body)
@@ -124,6 +169,11 @@ class GeminiEmbeddings(GeminiDialect):
 class GeminiLog(EventLog):
     """Each chunk says the usage so far; the last word counts."""
 
+    def __init__(self, answer: Answer | None = None) -> None:
+        super().__init__(answer)
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
+
     def read(self, event: dict[str, Any]) -> None:
         answer = self.answer
         answer.id = answer.id or text(event.get("responseId"))
@@ -132,15 +182,50 @@ class GeminiLog(EventLog):
             for part in objects(mapping(candidate.get("content")).get("parts")):
                 for piece in _part_texts(part):
                     answer.add_text(piece)
+            index = count(candidate.get("index")) or 0
+            self._begun.add(index)
             if reason := text(candidate.get("finishReason")):
                 answer.finish_reason = reason
                 answer.ended = True
+                self._finished.add(index)
         blocked = text(mapping(event.get("promptFeedback")).get("blockReason"))
         if blocked and not answer.finish_reason:
             answer.finish_reason = blocked
             answer.ended = True
         if isinstance(raw := event.get("usageMetadata"), dict):
             update(answer.usage, gemini_usage(raw))
+
+    def end(self, stop: Stop, usage: Usage, usage_wanted: bool) -> Ending | None:
+        """One more chunk, in which each open candidate reaches its limit."""
+        answer = self.answer
+        indexes = sorted(self._begun - self._finished) if self._begun else [0]
+        if not indexes or (answer.ended and not self._begun):
+            return []
+        why = f"{stop.code}: {stop.message}"
+        inputs, outputs, thought = usage.input_tokens, usage.output_tokens or 0, usage.reasoning_tokens or 0
+        chunk = {
+            "candidates": [
+                {
+                    "content": {"parts": [{"text": ""}], "role": "model"},
+                    "finishReason": "MAX_TOKENS",
+                    "finishMessage": why,
+                    "index": index,
+                }
+                for index in indexes
+            ],
+            "usageMetadata": {
+                "promptTokenCount": inputs or 0,
+                "candidatesTokenCount": max(0, outputs - thought),
+                "thoughtsTokenCount": thought,
+                "totalTokenCount": (inputs or 0) + outputs,
+            },
+            "modelVersion": answer.model,
+            "responseId": answer.id or "tokenomics",
+            # The one member with words that google-genai hands on from Google AI.
+            "modelStatus": {"message": why},
+            "tokenomics": stop.told(),
+        }
+        return [chunk]
 
 
 def member(value: dict[str, Any], name: str) -> Any:
@@ -181,6 +266,11 @@ def _part_texts(part: dict[str, Any]) -> Iterator[str]:
                 yield body
             else:
                 yield from dumped(body)
+
+
+def _other_than_text(config: dict[str, Any]) -> bool:
+    asked = items(member(config, "responseModalities"))
+    return any(text(each).upper() != "TEXT" for each in asked)
 
 
 def _add_to_system(body: JsonBody, instructions: Sequence[str]) -> None:

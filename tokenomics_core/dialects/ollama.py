@@ -7,10 +7,21 @@ from typing import Any, ClassVar
 
 import orjson
 
-from tokenomics_core.dialects.base import Answer, Dialect, Framing, Prompt, StreamReader
+from tokenomics_core.dialects.base import (
+    Answer,
+    Dialect,
+    Framing,
+    OutputCap,
+    Prompt,
+    Stop,
+    StreamReader,
+    Usage,
+)
+from tokenomics_core.dialects.caps import lowered, named
 from tokenomics_core.dialects.errors import ollama_error
+from tokenomics_core.dialects.media import OLLAMA, media_tokens
 from tokenomics_core.dialects.prompts import in_front, prepend_to_array, split
-from tokenomics_core.dialects.reading import EventLog, EventReader
+from tokenomics_core.dialects.reading import Ending, EventLog, EventReader
 from tokenomics_core.dialects.texts import (
     PER_MESSAGE,
     PER_REQUEST,
@@ -24,7 +35,7 @@ from tokenomics_core.dialects.usage import mapping, ollama_usage, text, update
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.refusal import Refusal
 
-_READ_HERE = frozenset(["model", "messages", "prompt", "system", "stream", "raw"])
+_READ_HERE = frozenset(["model", "messages", "prompt", "system", "stream", "raw", "options"])
 
 
 class OllamaDialect(Dialect):
@@ -42,6 +53,19 @@ class OllamaDialect(Dialect):
 
     def framing(self, path: str, query: str) -> Framing:
         return "ndjson"
+
+    def output_cap(self, path: str, body: JsonBody, model: str) -> OutputCap:
+        """What the model thinks is shown. A negative cap is none."""
+        return OutputCap(asked=named(mapping(body.value.get("options")), "num_predict"))
+
+    def set_output_cap(self, body: JsonBody, model: str, tokens: int) -> None:
+        options = body.value.get("options")
+        if options is None or isinstance(options, dict):
+            options = options or {}
+            body.set("options", {**options, **lowered(options, tokens, "num_predict")})
+
+    def media_tokens(self, body: JsonBody) -> int:
+        return media_tokens([body.value.get("messages"), {"images": body.value.get("images")}], OLLAMA)
 
     def read_answer(self, body: dict[str, Any]) -> Answer:
         log = OllamaLog()
@@ -94,12 +118,21 @@ class OllamaGenerate(OllamaDialect):
             if given:
                 body.set(key, in_front(given, text(body.value.get(key))))
 
+    def stream_reader(self, framing: Framing, *, hide_usage: bool = False) -> StreamReader:
+        return EventReader(framing, OllamaLog(chat=False), self.read_answer)
+
 
 class OllamaLog(EventLog):
     """Each line says a little; the last one, marked done, counts."""
 
+    def __init__(self, answer: Answer | None = None, *, chat: bool = True) -> None:
+        super().__init__(answer)
+        self._chat = chat
+        self._last: dict[str, Any] = {}
+
     def read(self, event: dict[str, Any]) -> None:
         answer = self.answer
+        self._last = event
         answer.model = answer.model or text(event.get("model"))
         message = mapping(event.get("message"))
         for said in (event, message):
@@ -113,3 +146,22 @@ class OllamaLog(EventLog):
             answer.finish_reason = text(event.get("done_reason"))
             answer.ended = True
             update(answer.usage, ollama_usage(event))
+
+    def end(self, stop: Stop, usage: Usage, usage_wanted: bool) -> Ending | None:
+        if self.answer.ended:
+            return []
+        chat = "message" in self._last or (self._chat and "response" not in self._last)
+        silence: dict[str, Any] = (
+            {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
+        )
+        line: dict[str, Any] = {
+            "model": self.answer.model,
+            "created_at": text(self._last.get("created_at")) or "1970-01-01T00:00:00Z",
+            **silence,
+            "done": True,
+            "done_reason": "length",
+            "prompt_eval_count": usage.input_tokens or 0,
+            "eval_count": usage.output_tokens or 0,
+            "tokenomics": stop.told(),
+        }
+        return [line]

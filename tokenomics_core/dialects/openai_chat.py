@@ -10,13 +10,24 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from tokenomics_core.dialects.any_shape import AnyLog, read_any
-from tokenomics_core.dialects.base import Answer, Framing, Prompt, StreamReader, Usage
-from tokenomics_core.dialects.openai_family import OpenAIDialect, ask_for_usage, is_usage_only
+from tokenomics_core.dialects.base import Answer, Framing, OutputCap, Prompt, Stop, StreamReader, Usage
+from tokenomics_core.dialects.caps import lower, named
+from tokenomics_core.dialects.media import OPENAI, media_tokens
+from tokenomics_core.dialects.openai_family import (
+    OpenAIDialect,
+    ask_for_usage,
+    is_usage_only,
+    usage_numbers,
+    wants_usage,
+)
 from tokenomics_core.dialects.prompts import prepend_to_array
-from tokenomics_core.dialects.reading import EventLog, EventReader
+from tokenomics_core.dialects.reading import DONE, Ending, EventLog, EventReader
+from tokenomics_core.dialects.reasoning import may_reason, takes_completion_tokens
 from tokenomics_core.dialects.texts import PER_MESSAGE, PER_REQUEST, chat_message, dumped, objects, tool_call
-from tokenomics_core.dialects.usage import find_usage, mapping, text, update
+from tokenomics_core.dialects.usage import count, find_usage, mapping, text, update
 from tokenomics_core.json_body import JsonBody
+
+_CAPS = ("max_completion_tokens", "max_tokens")
 
 
 class OpenAIChat(OpenAIDialect):
@@ -39,6 +50,25 @@ class OpenAIChat(OpenAIDialect):
     def ask_for_usage(self, body: JsonBody) -> bool:
         return ask_for_usage(body)
 
+    def wants_usage(self, body: JsonBody) -> bool:
+        return wants_usage(body)
+
+    def output_cap(self, path: str, body: JsonBody, model: str) -> OutputCap:
+        modalities = body.value.get("modalities")
+        return OutputCap(
+            asked=named(body.value, *_CAPS),
+            choices=max(1, count(body.value.get("n")) or 1),
+            # Sound is output without being text.
+            hidden=may_reason(body.value, model) or (isinstance(modalities, list) and "audio" in modalities),
+        )
+
+    def set_output_cap(self, body: JsonBody, model: str, tokens: int) -> None:
+        standing = [name for name in _CAPS if body.value.get(name) is not None]
+        lower(body, tokens, *standing or [_CAPS[0] if takes_completion_tokens(model) else _CAPS[1]])
+
+    def media_tokens(self, body: JsonBody) -> int:
+        return media_tokens(body.value.get("messages"), OPENAI)
+
     def read_answer(self, body: dict[str, Any]) -> Answer:
         if not isinstance(body.get("choices"), list):
             return read_any(body)
@@ -60,6 +90,10 @@ class ChatLog(EventLog):
         super().__init__(answer)
         self._outputs: dict[str, int] = {}
         self._other: AnyLog | None = None
+        self._last: dict[str, Any] = {}
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
+        self._usage_said = False
 
     def read(self, event: dict[str, Any]) -> None:
         choices = event.get("choices")
@@ -72,19 +106,27 @@ class ChatLog(EventLog):
             answer.id = text(event.get("id"))
         if not answer.model:
             answer.model = text(event.get("model"))
+        if choices:
+            self._last = event
         for choice in choices:
             if not isinstance(choice, dict):
                 continue
+            index = choice.get("index", 0)
+            if type(index) is int:
+                self._begun.add(index)
             delta = choice.get("delta")
             if isinstance(delta, dict):
                 _add_said(answer, delta)
             if reason := choice.get("finish_reason"):
                 answer.finish_reason = answer.finish_reason or text(reason)
                 answer.ended = True
+                if type(index) is int:
+                    self._finished.add(index)
             if isinstance(choice.get("usage"), dict):
                 self.count(event, find_usage(choice))
         if isinstance(event.get("usage"), dict):
             self.count(event, find_usage(event))
+            self._usage_said = self._usage_said or not choices
         elif isinstance(groq := event.get("x_groq"), dict) and isinstance(groq.get("usage"), dict):
             self.count(event, find_usage(groq))
 
@@ -96,6 +138,36 @@ class ChatLog(EventLog):
             usage.output_tokens = sum(self._outputs.values())
         update(self.answer.usage, usage)
 
+    def end(self, stop: Stop, usage: Usage, usage_wanted: bool) -> Ending | None:
+        """As if the cap was reached: each choice that is open gets its finish reason."""
+        if self._other is not None and not self._begun:
+            ending = self._other.end(stop, usage, usage_wanted)
+            if ending is not None:
+                return ending
+        head = {
+            "id": self.answer.id or "chatcmpl-tokenomics",
+            "object": text(self._last.get("object")) or self.kind,
+            "created": count(self._last.get("created")) or 0,
+            "model": self.answer.model,
+        }
+        chunks = [
+            {**head, "choices": [{**self.said(index), "logprobs": None, "finish_reason": "length"}]}
+            for index in (sorted(self._begun - self._finished) if self._begun else [0])
+        ]
+        if usage_wanted and not self._usage_said:
+            chunks.append({**head, "choices": [], "usage": usage_numbers(usage, "prompt", "completion")})
+        if chunks:
+            # The last one with a choice: who reads no usage sees it too.
+            told = next((chunk for chunk in reversed(chunks) if chunk["choices"]), chunks[-1])
+            told["tokenomics"] = stop.told()
+        return [*chunks, DONE]
+
+    kind: ClassVar[str] = "chat.completion.chunk"
+
+    def said(self, index: int) -> dict[str, Any]:
+        """A choice that says nothing more."""
+        return {"index": index, "delta": {} if self._begun else {"role": "assistant", "content": ""}}
+
 
 def _add_said(answer: Answer, said: dict[str, Any]) -> None:
     """Keeps the texts of a message or of a delta."""
@@ -106,8 +178,10 @@ def _add_said(answer: Answer, said: dict[str, Any]) -> None:
         for part in content:
             answer.add_text(text(mapping(part).get("text")))
     # Two names for one text: who sends both sends it twice.
-    answer.add_text(text(said.get("reasoning_content") or said.get("reasoning")))
-    answer.add_text(text(said.get("refusal")))
+    if thought := said.get("reasoning_content") or said.get("reasoning"):
+        answer.add_text(text(thought))
+    if refused := said.get("refusal"):
+        answer.add_text(text(refused))
     calls = said.get("tool_calls")
     if isinstance(calls, list):
         for call in calls:

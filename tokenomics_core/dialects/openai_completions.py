@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from tokenomics_core.dialects.base import Answer, Framing, Prompt, StreamReader
+from tokenomics_core.dialects.base import Answer, Framing, OutputCap, Prompt, StreamReader
+from tokenomics_core.dialects.caps import lower, named
 from tokenomics_core.dialects.openai_chat import ChatLog
-from tokenomics_core.dialects.openai_family import OpenAIDialect, ask_for_usage, is_usage_only
+from tokenomics_core.dialects.openai_family import OpenAIDialect, ask_for_usage, is_usage_only, wants_usage
 from tokenomics_core.dialects.prompts import in_front
 from tokenomics_core.dialects.reading import EventReader
+from tokenomics_core.dialects.reasoning import may_reason
 from tokenomics_core.dialects.texts import objects, strings
-from tokenomics_core.dialects.usage import find_usage, text
+from tokenomics_core.dialects.usage import count, find_usage, text
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.refusal import Refusal
 
@@ -46,6 +48,23 @@ class OpenAICompletions(OpenAIDialect):
     def ask_for_usage(self, body: JsonBody) -> bool:
         return ask_for_usage(body)
 
+    def wants_usage(self, body: JsonBody) -> bool:
+        return wants_usage(body)
+
+    def output_cap(self, path: str, body: JsonBody, model: str) -> OutputCap:
+        """Every prompt of a list is answered, each with the best of several tries."""
+        prompt = body.value.get("prompt")
+        prompts = len(prompt) if isinstance(prompt, list) and not _is_tokens(prompt) else 1
+        tries = max(count(body.value.get(name)) or 1 for name in ("n", "best_of"))
+        return OutputCap(
+            asked=named(body.value, "max_tokens"),
+            choices=max(1, prompts * tries),
+            hidden=may_reason(body.value, model),
+        )
+
+    def set_output_cap(self, body: JsonBody, model: str, tokens: int) -> None:
+        lower(body, tokens, "max_tokens")
+
     def read_answer(self, body: dict[str, Any]) -> Answer:
         answer = Answer(usage=find_usage(body), id=text(body.get("id")), model=text(body.get("model")))
         for choice in objects(body.get("choices")):
@@ -66,6 +85,15 @@ class CompletionsLog(ChatLog):
         for choice in objects(event.get("choices")):
             self.answer.add_text(text(choice.get("text")))
         super().read(event)
+
+    kind: ClassVar[str] = "text_completion"
+
+    def said(self, index: int) -> dict[str, Any]:
+        return {"index": index, "text": ""}
+
+
+def _is_tokens(prompt: list[Any]) -> bool:
+    return bool(prompt) and isinstance(prompt[0], int)
 
 
 def count_numbers(value: Any) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from tokenomics_core.dialects.base import Dialect, Framing
+from tokenomics_core.dialects.base import Dialect, Framing, Usage
 from tokenomics_core.dialects.errors import openai_error
 from tokenomics_core.dialects.paths import DEPLOYMENT, named_model, renamed_model
 from tokenomics_core.json_body import JsonBody
@@ -47,3 +47,21 @@ def ask_for_usage(body: JsonBody) -> bool:
 def is_usage_only(event: dict[str, Any]) -> bool:
     """The extra chunk that `ask_for_usage` asked for. Azure's first has no choices either, nor usage."""
     return event.get("choices") == [] and isinstance(event.get("usage"), dict)
+
+
+def wants_usage(body: JsonBody) -> bool:
+    """Whether the client itself asked for that chunk."""
+    options = body.value.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def usage_numbers(usage: Usage, asked: str = "input", said: str = "output") -> dict[str, Any]:
+    """A usage object in OpenAI's words; what nobody knows is 0. asked, said: the names of the two sides."""
+    inputs, outputs = usage.input_tokens or 0, usage.output_tokens or 0
+    return {
+        f"{asked}_tokens": inputs,
+        f"{asked}_tokens_details": {"cached_tokens": usage.cached_input_tokens or 0},
+        f"{said}_tokens": outputs,
+        f"{said}_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
+        "total_tokens": inputs + outputs,
+    }

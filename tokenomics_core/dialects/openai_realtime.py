@@ -6,15 +6,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
-from tokenomics_core.dialects.base import Answer, Framing, Prompt, StreamReader
+from tokenomics_core.dialects.base import Answer, Framing, OutputCap, Prompt, StreamReader
+from tokenomics_core.dialects.caps import lowered, named
+from tokenomics_core.dialects.media import OPENAI, media_tokens
 from tokenomics_core.dialects.openai_family import OpenAIDialect
 from tokenomics_core.dialects.openai_responses import ResponsesLog, read_response
 from tokenomics_core.dialects.prompts import in_front, split
 from tokenomics_core.dialects.reading import EventReader
+from tokenomics_core.dialects.reasoning import may_reason
 from tokenomics_core.dialects.texts import content, dumped, strings
 from tokenomics_core.dialects.usage import mapping, text
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.refusal import Refusal
+
+_CAPS = ("max_output_tokens", "max_response_output_tokens")
 
 
 class OpenAIRealtime(OpenAIDialect):
@@ -55,6 +60,24 @@ class OpenAIRealtime(OpenAIDialect):
             response = mapping(body.value.get("response"))
             joined = in_front(instructions, text(response.get("instructions")))
             body.set("response", {**response, "instructions": joined})
+
+    def output_cap(self, path: str, body: JsonBody, model: str) -> OutputCap:
+        """``inf`` is no cap. Sound is output without being text, and is what a session speaks by default."""
+        response = mapping(body.value.get("response"))
+        spoken = response.get("output_modalities") or response.get("modalities")
+        asked = named(response, *_CAPS)
+        return OutputCap(asked, hidden=spoken != ["text"] or may_reason(response, model))
+
+    def set_output_cap(self, body: JsonBody, model: str, tokens: int) -> None:
+        """In the older name where that stands."""
+        response = body.value.get("response")
+        if response is None or isinstance(response, dict):
+            response = response or {}
+            standing = [name for name in _CAPS if response.get(name) is not None]
+            body.set("response", {**response, **lowered(response, tokens, *standing or [_CAPS[0]])})
+
+    def media_tokens(self, body: JsonBody) -> int:
+        return media_tokens(mapping(body.value.get("response")).get("input"), OPENAI)
 
     def read_answer(self, body: dict[str, Any]) -> Answer:
         answer = Answer(ended=True)

@@ -7,15 +7,31 @@ from typing import Any, ClassVar
 
 import orjson
 
-from tokenomics_core.dialects.base import Answer, Framing, Prompt, StreamReader
+from tokenomics_core.dialects.base import (
+    TEXT_LIMIT,
+    Answer,
+    Framing,
+    OutputCap,
+    Prompt,
+    Stop,
+    StreamReader,
+    Usage,
+)
+from tokenomics_core.dialects.caps import lower, named
 from tokenomics_core.dialects.errors import openai_error, responses_error_code
-from tokenomics_core.dialects.openai_family import OpenAIDialect
+from tokenomics_core.dialects.media import OPENAI, media_tokens
+from tokenomics_core.dialects.openai_family import OpenAIDialect, usage_numbers
+from tokenomics_core.dialects.openai_responses_output import Output
 from tokenomics_core.dialects.prompts import in_front, said_by_model, split
-from tokenomics_core.dialects.reading import EventLog, EventReader
+from tokenomics_core.dialects.reading import Ending, EventLog, EventReader, note_error
+from tokenomics_core.dialects.reasoning import may_reason
 from tokenomics_core.dialects.texts import PER_MESSAGE, PER_REQUEST, content, dumped, items, objects, strings
-from tokenomics_core.dialects.usage import mapping, openai_usage, text
+from tokenomics_core.dialects.usage import count, mapping, openai_usage, text
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.refusal import Refusal
+
+_CAP = "max_output_tokens"
+_LEAST_CAP = 16
 
 ENDS = frozenset(["response.completed", "response.incomplete", "response.failed", "response.cancelled"])
 
@@ -44,6 +60,15 @@ class OpenAIResponses(OpenAIDialect):
         if turns:
             _add_to_input(body, turns)
 
+    def output_cap(self, path: str, body: JsonBody, model: str) -> OutputCap:
+        return OutputCap(named(body.value, _CAP), _LEAST_CAP, hidden=may_reason(body.value, model))
+
+    def set_output_cap(self, body: JsonBody, model: str, tokens: int) -> None:
+        lower(body, tokens, _CAP)
+
+    def media_tokens(self, body: JsonBody) -> int:
+        return media_tokens(body.value.get("input"), OPENAI)
+
     def read_answer(self, body: dict[str, Any]) -> Answer:
         answer = Answer()
         read_response(body, answer)
@@ -70,15 +95,30 @@ class OpenAIResponses(OpenAIDialect):
 
 
 class ResponsesLog(EventLog):
-    """Deltas are text; the last event carries the whole response with its usage."""
+    """Deltas are text; the last event carries the whole response with its usage.
+
+    Realtime's events are the same, with ``response.done`` at the end.
+    """
+
+    def __init__(self, answer: Answer | None = None) -> None:
+        super().__init__(answer)
+        self._output = Output()
+        self._created: dict[str, Any] | None = None
+        self._last: dict[str, Any] = {}
 
     def read(self, event: dict[str, Any]) -> None:
         kind = event.get("type")
         if not isinstance(kind, str):
             return
+        self._last = event
         if kind.endswith(".delta"):
-            if "audio.delta" not in kind:
-                self.answer.add_text(text(event.get("delta")))
+            piece = event.get("delta")
+            if isinstance(piece, str) and "audio.delta" not in kind:
+                if self.answer.text_length < TEXT_LIMIT:
+                    self._output.add(event, piece)
+                self.answer.add_text(piece)
+        elif kind == "error" and "error" not in event:
+            note_error(self.answer, {**event, "type": ""})
         elif kind in ENDS:
             read_response(mapping(event.get("response")), self.answer)
             self.answer.ended = True
@@ -86,6 +126,64 @@ class ResponsesLog(EventLog):
             response = mapping(event.get("response"))
             self.answer.id = text(response.get("id"))
             self.answer.model = text(response.get("model"))
+            self._created = response
+        else:
+            self._output.note(kind, event)
+
+    def end(self, stop: Stop, usage: Usage, usage_wanted: bool) -> Ending | None:
+        """As if ``max_output_tokens`` was reached: what is open is closed, the response is incomplete."""
+        if self.answer.ended:
+            return []
+        events, items = self._output.close()
+        response = {
+            **self._response(),
+            "status": "incomplete",
+            "incomplete_details": {"reason": _CAP},
+            "output": items,
+            "usage": usage_numbers(usage),
+            "tokenomics": stop.told(),
+        }
+        if self._created is None:
+            events.insert(0, {"type": "response.created", "response": self._response()})
+        events.append({"type": "response.incomplete", "response": response})
+        last = count(self._last.get("sequence_number"))
+        first = 0 if last is None else last + 1
+        return [{**event, "sequence_number": first + at} for at, event in enumerate(events)]
+
+    def end_session_response(self, stop: Stop, usage: Usage) -> list[dict[str, Any]]:
+        """The same for Realtime, whose events are not numbered."""
+        _, items = self._output.close()
+        known = self._created
+        response = known or {"id": "resp_tokenomics", "object": "realtime.response", "status": "in_progress"}
+        done = {
+            **response,
+            "status": "incomplete",
+            "status_details": {"type": "incomplete", "reason": _CAP},
+            "output": items,
+            "usage": usage_numbers(usage),
+            "tokenomics": stop.told(),
+        }
+        started = [] if known else [{"type": "response.created", "response": {**response, "output": []}}]
+        return [*started, {"type": "response.done", "response": done}]
+
+    def _response(self) -> dict[str, Any]:
+        """The response as it was created, or one as it would have been."""
+        return self._created or {
+            "id": "resp_tokenomics",
+            "object": "response",
+            "created_at": 0,
+            "status": "in_progress",
+            "error": None,
+            "incomplete_details": None,
+            "instructions": None,
+            "metadata": {},
+            "model": self.answer.model,
+            "output": [],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "usage": None,
+        }
 
 
 def read_response(response: dict[str, Any], answer: Answer) -> None:
@@ -94,6 +192,7 @@ def read_response(response: dict[str, Any], answer: Answer) -> None:
     answer.model = text(response.get("model")) or answer.model
     reason = text(mapping(response.get("incomplete_details")).get("reason"))
     answer.finish_reason = reason or text(response.get("status")) or answer.finish_reason
+    note_error(answer, response.get("error") or mapping(response.get("status_details")).get("error"))
     if isinstance(usage := response.get("usage"), dict):
         answer.usage = openai_usage(usage)
 

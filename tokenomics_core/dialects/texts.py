@@ -88,7 +88,7 @@ def content(value: Any) -> Iterator[str]:
 
 def _part(part: dict[str, Any]) -> Iterator[str]:
     kind = part.get("type")
-    if kind in _BINARY_PARTS:
+    if isinstance(kind, str) and kind in _BINARY_PARTS:
         return
     for name, value in part.items():
         if name in _LABELS or name in _BINARY_MEMBERS:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from tokenomics_core.dialects.any_shape import AnyLog, read_any
-from tokenomics_core.dialects.base import Answer, Dialect, Framing, Prompt, StreamReader
+from tokenomics_core.dialects.base import Answer, Dialect, Framing, Prompt, Stop, StreamReader
 from tokenomics_core.dialects.paths import BEDROCK, BEFORE_VERB, DEPLOYMENT, named_model
 from tokenomics_core.dialects.reading import EventLog, EventReader
 from tokenomics_core.dialects.texts import every_string
@@ -49,7 +49,11 @@ class Unknown(Dialect):
         return answer
 
     def stream_reader(self, framing: Framing, *, hide_usage: bool = False) -> StreamReader:
-        return EventReader(framing, AnyLog(_Silent()) if self._bills else _Deaf(), self.read_answer)
+        def failed(stop: Stop) -> bytes:
+            return self.error_event(Refusal(429, stop.code, stop.message), "", framing)
+
+        log = AnyLog(_Silent()) if self._bills else _Deaf()
+        return EventReader(framing, log, self.read_answer, failed=failed)
 
     def error_body(self, refusal: Refusal, request_id: str) -> bytes:
         return self._errors.error_body(refusal, request_id)

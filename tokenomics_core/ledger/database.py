@@ -73,6 +73,31 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX requests_started_at ON requests (started_at)",
         "CREATE INDEX requests_token_hash ON requests (token_hash, started_at)",
     ),
+    (
+        # Money is text: an exact decimal, which no number of SQLite's holds. cost_by_class is a JSON object.
+        "ALTER TABLE requests ADD COLUMN session_id TEXT",
+        "ALTER TABLE requests ADD COLUMN cost_usd TEXT",
+        "ALTER TABLE requests ADD COLUMN cost_by_class TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE requests ADD COLUMN price_id TEXT",
+        "ALTER TABLE requests ADD COLUMN price_source TEXT",
+        "ALTER TABLE requests ADD COLUMN price_as_of TEXT",
+        "ALTER TABLE requests ADD COLUMN reserved_tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE requests ADD COLUMN reserved_usd TEXT",
+        "ALTER TABLE requests ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX requests_session_id ON requests (session_id, started_at) WHERE session_id IS NOT NULL",
+    ),
+    (
+        # From when on what a token or one of its sessions used counts: `token update --reset-usage` and
+        # `session reset` write here, so that counters that are made anew from the rows come out the same.
+        """
+        CREATE TABLE resets (
+            token_hash TEXT NOT NULL,
+            session_id TEXT NOT NULL,
+            at TEXT NOT NULL,
+            PRIMARY KEY (token_hash, session_id)
+        )
+        """,
+    ),
 )
 
 # One statement for a whole batch, its rows as one JSON text: each statement gives the interpreter lock up and
@@ -143,6 +168,7 @@ def read_rows(
     since: datetime | None = None,
     until: datetime | None = None,
     token_hash: str = "",
+    id: str = "",
     limit: int | None = None,
 ) -> Iterator[Row]:
     """Rows in the order of writing, while others write. Raises LedgerError.
@@ -159,6 +185,9 @@ def read_rows(
     if token_hash:
         where.append("token_hash = ?")
         values.append(token_hash)
+    if id:
+        where.append("id = ?")
+        values.append(id)
     values.append(-1 if limit is None else limit)
     columns = ", ".join(COLUMNS)
     query = (

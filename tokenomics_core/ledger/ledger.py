@@ -98,6 +98,10 @@ class Ledger:
         """The rows in the file, as `read_rows` gives them; those still waiting are not among them."""
         return read_rows(self._path, since=since, until=until, token_hash=token_hash, limit=limit)
 
+    def find(self, id: str) -> Row | None:
+        """The row of that id in the file; None when there is none, or when it still waits."""
+        return next(read_rows(self._path, id=id), None)
+
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until every row recorded so far is in the file; False when that took longer than timeout."""
         return self._writer.flush(timeout)

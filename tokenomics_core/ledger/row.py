@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ from tokenomics_core.ledger import clean
 
 if TYPE_CHECKING:
     from tokenomics_core.exchange import Attempt, Exchange
+    from tokenomics_core.meter.prices import Cost, Price
 
 Kind = Literal["request", "upgrade", "frame"]
 """An HTTP request, the upgrade to a WebSocket, or one response asked for in its frames."""
@@ -118,6 +120,25 @@ class Row:
     response_bytes: int = 0
     remote_addr: str = ""
     user_agent: str = ""
+    session_id: str = ""
+
+    cost_usd: Decimal | None = None
+    """What the tokens cost, exactly; None where no price is known, 0 where the price is zero."""
+
+    cost_by_class: dict[str, str] = field(default_factory=dict)
+    """USD by class of `tokenomics_core.meter.prices.CLASSES`, those that are not zero."""
+
+    price_id: str = ""
+    """The price row that was used, such as ``genai-prices:openai/o3@2025-06-10``."""
+
+    price_source: str = ""
+    price_as_of: date | None = None
+    reserved_tokens: int = 0
+    """Tokens, input and output, that were reserved at most."""
+
+    reserved_usd: Decimal | None = None
+    recovered: bool = False
+    """The process ended before the exchange did. Its tokens are those seen by then, else those reserved."""
 
     @classmethod
     def of(
@@ -130,6 +151,8 @@ class Row:
         now: float,
         kind: Kind = "request",
         parent_id: str = "",
+        price: Price | None = None,
+        cost: Cost | None = None,
     ) -> Row:
         """The row of a finished exchange. now: seconds of the clock that `exchange.clock` was read from."""
         attempt, answer, headers = exchange.attempt, exchange.answer, exchange.upstream_headers
@@ -186,6 +209,10 @@ class Row:
             response_bytes=clean.count(exchange.response_bytes),
             remote_addr=clean.name(exchange.remote_addr),
             user_agent=clean.name(exchange.user_agent, 512),
+            session_id=clean.name(exchange.session),
+            **priced(price, cost),
+            reserved_tokens=exchange.lease.reserved_tokens if exchange.lease else 0,
+            reserved_usd=exchange.lease.reserved_usd if exchange.lease else None,
         )
 
     @property
@@ -199,11 +226,51 @@ class Row:
         return cls(*(read(value) if read else value for read, value in zip(_READ, record, strict=True)))
 
 
+def priced(price: Price | None, cost: Cost | None) -> dict[str, Any]:
+    """The fields of a row that say what it cost, and by which price."""
+    if price is None or cost is None:
+        return {}
+    return {
+        "cost_usd": cost.usd,
+        "cost_by_class": {name: f"{usd:f}" for name, usd in cost.by_class.items() if usd},
+        "price_id": clean.name(price.id),
+        "price_source": clean.name(price.source),
+        "price_as_of": price.as_of,
+    }
+
+
 def to_json(rows: Sequence[Row]) -> str:
-    """A JSON array with an array for each row: its fields in the order of COLUMNS, times as text."""
+    """A JSON array with an array for each row: its fields in the order of COLUMNS, times, money as text."""
     return orjson.dumps(
-        [_FIELDS(row) for row in rows], default=timestamp, option=orjson.OPT_PASSTHROUGH_DATETIME
+        [_FIELDS(row) for row in rows], default=_as_text, option=orjson.OPT_PASSTHROUGH_DATETIME
     ).decode()
+
+
+def pack(row: Row) -> bytes:
+    """The row as a JSON object that `unpack` reads, also in a later version."""
+    return orjson.dumps(row, default=_as_text)
+
+
+def unpack(data: bytes) -> Row:
+    """The row that was packed; fields that are not known any more are left out."""
+    packed: dict[str, Any] = orjson.loads(data)
+    return Row(
+        **{
+            name: read(packed[name]) if read and not isinstance(packed[name], list | dict) else packed[name]
+            for name, read in zip(COLUMNS, _READ, strict=True)
+            if name in packed
+        }
+    )
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"a row holds no {type(value).__name__}")
 
 
 def timestamp(moment: datetime) -> str:
@@ -252,11 +319,21 @@ def _text(value: str | None) -> str:
     return value or ""
 
 
+def _date(value: str | None) -> date | None:
+    return date.fromisoformat(value) if value else None
+
+
+def _decimal(value: str | None) -> Decimal | None:
+    return Decimal(value) if value else None
+
+
 # By the field's type: how it is read from a column. Other types are there as they are.
 _READERS: dict[str, Callable[[Any], Any]] = {
     "str": _text,
     "bool": bool,
     "datetime": datetime.fromisoformat,
+    "date | None": _date,
+    "Decimal | None": _decimal,
     "list[dict[str, Any]]": orjson.loads,
     "dict[str, str]": orjson.loads,
 }

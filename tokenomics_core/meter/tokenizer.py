@@ -10,7 +10,8 @@ import base64
 import gzip
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib import resources
 
 import tiktoken
@@ -92,11 +93,22 @@ class Tokenizer:
 
         At least 1 for a text that is not empty. Models of other vendors get the default encoding.
         """
+        return self.counter(model)(text)
+
+    def counter(self, model: str) -> Callable[[str], int]:
+        """`count` for one model, for whoever counts many texts."""
         name = encoding_for(model)
         encoding = self._encodings.get(_SAME_TABLE.get(name, name))
         if encoding is None:
-            return estimate(text)
-        return sum(len(encoding.encode_ordinary(piece)) for piece in _pieces(text))
+            return estimate
+        encode = encoding.encode_ordinary
+
+        def count(text: str) -> int:
+            if len(text) <= PIECE:
+                return len(encode(text))
+            return sum(len(encode(piece)) for piece in _pieces(text))
+
+        return count
 
     def _load(self) -> None:
         try:
@@ -108,6 +120,7 @@ class Tokenizer:
             self._settled.set()
 
 
+@lru_cache(maxsize=1024)
 def encoding_for(model: str) -> str:
     """The name of the encoding of a model, with or without a vendor in front (``openai/gpt-4o``)."""
     name = model.rpartition("/")[2].lower()
@@ -120,6 +133,14 @@ def encoding_for(model: str) -> str:
         if name.startswith(prefixes):
             return encoding
     return DEFAULT_ENCODING
+
+
+@lru_cache(maxsize=1024)
+def has_own_encoding(model: str) -> bool:
+    """Whether a count of the model's tokens is its vendor's own, and not that of another's encoding."""
+    name = model.rpartition("/")[2].lower()
+    prefixes = (*MODEL_PREFIX_TO_ENCODING, *(prefix for family, _ in _FAMILIES for prefix in family))
+    return name in MODEL_TO_ENCODING or name.startswith(prefixes)
 
 
 def estimate(text: str) -> int:

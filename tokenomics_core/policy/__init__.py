@@ -10,6 +10,8 @@ from tokenomics_core.policy.lint import warnings
 from tokenomics_core.policy.parsing import parse, serialise
 from tokenomics_core.policy.resolution import CompiledPolicy, ResolvedPolicy, compile
 from tokenomics_core.policy.schema import (
+    Anomaly,
+    Budget,
     Memory,
     Policy,
     PromptMessage,
@@ -18,12 +20,15 @@ from tokenomics_core.policy.schema import (
     RateRule,
     Retry,
     Rule,
+    SessionPart,
 )
 from tokenomics_core.policy.unknown import PolicyWarning
 from tokenomics_core.policy.validation import PII_TYPES
 
 __all__ = [
     "PII_TYPES",
+    "Anomaly",
+    "Budget",
     "Change",
     "CompiledPolicy",
     "Memory",
@@ -37,6 +42,7 @@ __all__ = [
     "ResolvedPolicy",
     "Retry",
     "Rule",
+    "SessionPart",
     "apply_patch",
     "compile",
     "describe_change",

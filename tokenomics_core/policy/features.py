@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tokenomics_core.policy.schema import Policy, ProviderPolicy
+from tokenomics_core.policy.schema import Policy, ProviderPolicy, SessionPart
 
 
 def needs(policy: Policy) -> frozenset[str]:
     """The enforcement a policy asks for, in its global part or in any entry: a subset of ``rules``,
-    ``max_tokens``, ``rate_limit`` and ``memory``.
+    ``max_tokens``, ``rate_limit``, ``budgets``, ``session`` and ``memory``.
 
     Whoever cannot enforce one of them has to refuse the policy's requests rather than let them through.
     """
@@ -21,6 +21,8 @@ def needs(policy: Policy) -> frozenset[str]:
         "max_tokens": any(part.max_tokens > 0 for part in parts),
         "rate_limit": limits is not None
         and (limits.max_parallel > 0 or any(rule.requests > 0 or rule.tokens > 0 for rule in limits.rules)),
+        "budgets": bool(policy.budgets),
+        "session": policy.session != SessionPart(),
         "memory": policy.memory.enabled,
     }
     return frozenset(name for name, wanted in asked.items() if wanted)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 
+from tokenomics_core.counters.question import HIGHEST
+from tokenomics_core.meter.periods import PERIODS
 from tokenomics_core.policy.document import PolicyError, decode, quoted, step
-from tokenomics_core.policy.schema import Policy, ProviderPolicy, Rule, read
+from tokenomics_core.policy.schema import Budget, Policy, ProviderPolicy, Rule, read
 from tokenomics_core.policy.unknown import PolicyWarning, unknown_fields
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -54,6 +57,10 @@ def _odd(policy: Policy) -> Iterator[PolicyWarning]:
                 yield PolicyWarning(
                     f"{path}.strategy", f"unknown strategy {quoted(limit.strategy)} counts as sliding"
                 )
+    for index, budget in enumerate(policy.budgets):
+        yield from _odd_budget(budget, f"$.budgets[{index}]")
+    for field in ("max_requests", "max_identical", "max_usd"):
+        yield from _negative(f"$.session.anomaly.{field}", getattr(policy.session.anomaly, field) or 0)
     if policy.retry is not None:
         yield from _negative("$.retry.max_retries", policy.retry.max_retries)
         for index, status in enumerate(policy.retry.retry_on):
@@ -76,12 +83,21 @@ def _odd_part(part: Policy | ProviderPolicy, path: str) -> Iterator[PolicyWarnin
             )
 
 
+def _odd_budget(budget: Budget, path: str) -> Iterator[PolicyWarning]:
+    if budget.timezone != "UTC" and budget.period not in PERIODS:
+        yield PolicyWarning(f"{path}.timezone", f"a period of {quoted(budget.period)} has no time zone")
+    if budget.limit is not None:
+        most = Decimal(HIGHEST).scaleb(-9) if budget.unit == "usd" else Decimal(HIGHEST)
+        if budget.limit > most:
+            yield PolicyWarning(f"{path}.limit", f"counts as {most}: no more can be counted")
+
+
 def _odd_rule(rule: Rule, path: str) -> Iterator[PolicyWarning]:
     for field, owner in (("pattern", "regex"), ("keywords", "keyword"), ("detect", "pii")):
         if rule.type not in (owner, "jailbreak") and getattr(rule, field):
             yield PolicyWarning(f"{path}.{field}", f"a {rule.type} rule does not look at {field}")
 
 
-def _negative(path: str, value: int) -> Iterator[PolicyWarning]:
+def _negative(path: str, value: int | Decimal) -> Iterator[PolicyWarning]:
     if value < 0:
         yield PolicyWarning(path, f"{value} is negative and counts as not set")

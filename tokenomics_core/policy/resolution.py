@@ -8,6 +8,7 @@ from tokenomics_core.dialects.base import Prompt
 from tokenomics_core.policy.document import PolicyError, quoted
 from tokenomics_core.policy.regex import Pattern, compile_pattern, found
 from tokenomics_core.policy.schema import (
+    Budget,
     Memory,
     Policy,
     PromptMessage,
@@ -15,6 +16,7 @@ from tokenomics_core.policy.schema import (
     RateLimit,
     Retry,
     Rule,
+    SessionPart,
 )
 
 RETRY_ON = (429, 500, 502, 503)
@@ -29,6 +31,7 @@ class ResolvedPolicy:
     base_key_env: NAME of the variable that holds the key.
     max_tokens: 0 is no limit. timeout: seconds, 0 is unset.
     retry: complete, with no retries when the policy names none.
+    unknown_price: ``refuse``, ``assume`` or ``allow``. session: None is what the configuration says.
     key_from_global, url_from_global: base_key_env and upstream_url are set, and by the global part. A key may
         only be sent to the host it is meant for, so whoever joins the two must know where each comes from.
     """
@@ -46,6 +49,9 @@ class ResolvedPolicy:
     rules: tuple[Rule, ...]
     retry: Retry
     rate_limit: RateLimit | None
+    budgets: tuple[Budget, ...]
+    unknown_price: str
+    session: SessionPart
     memory: Memory
     metadata: dict[str, str]
     model_pattern: Pattern | None = field(default=None, compare=False)
@@ -140,6 +146,9 @@ def _global_part(policy: Policy) -> ResolvedPolicy:
             update={"max_retries": max(0, retry.max_retries), "retry_on": retry.retry_on or RETRY_ON}
         ),
         rate_limit=policy.rate_limit,
+        budgets=policy.budgets,
+        unknown_price=policy.unknown_price,
+        session=_session(policy.session),
         memory=policy.memory,
         metadata=policy.metadata,
         model_pattern=_compiled(policy.model_regex),
@@ -166,10 +175,24 @@ def _merged(
         rules=base.rules + entry.rules,
         retry=base.retry,
         rate_limit=base.rate_limit,
+        budgets=base.budgets,
+        unknown_price=base.unknown_price,
+        session=base.session,
         memory=base.memory,
         metadata=base.metadata,
         model_pattern=pattern,
     )
+
+
+def _session(session: SessionPart) -> SessionPart:
+    """With negative thresholds as not set."""
+    anomaly = session.anomaly
+    unset = {
+        name: None
+        for name in ("max_requests", "max_identical", "max_usd")
+        if (getattr(anomaly, name) or 0) < 0
+    }
+    return session.model_copy(update={"anomaly": anomaly.model_copy(update=unset)}) if unset else session
 
 
 def _prompts(messages: tuple[PromptMessage, ...]) -> tuple[Prompt, ...]:

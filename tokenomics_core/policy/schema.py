@@ -6,6 +6,8 @@ Every default is the JSON zero value, except where ALWAYS_WRITTEN says otherwise
 
 from __future__ import annotations
 
+import re
+from decimal import Context, Decimal
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -24,6 +26,23 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from tokenomics_core.policy.document import PolicyError, json_type, step
 
 Int64 = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
+
+_MOST_DIGITS = 40
+_DECIMAL = re.compile(rf"-?[0-9]{{1,{_MOST_DIGITS}}}(\.[0-9]{{1,{_MOST_DIGITS}}})?")
+
+
+def _decimal(value: Any) -> Decimal:
+    """A JSON number, or a decimal number in a string, as people would write it: without an exponent."""
+    text = isinstance(value, str) and _DECIMAL.fullmatch(value)
+    if not (text or isinstance(value, int | Decimal)) or isinstance(value, bool):
+        raise PydanticCustomError("amount_type", "must be a number or a decimal number in a string")
+    number = Decimal(value)
+    if abs(number.adjusted()) > _MOST_DIGITS or len(number.as_tuple().digits) > 2 * _MOST_DIGITS:
+        raise PydanticCustomError("amount_size", "has too many digits")
+    return Decimal(f"{number.normalize(Context(prec=2 * _MOST_DIGITS)):f}")
+
+
+Amount = Annotated[Decimal, BeforeValidator(_decimal)]
 
 
 class _Part(BaseModel):
@@ -120,6 +139,48 @@ class RateLimit(_Part):
     max_parallel: Int64 = 0
 
 
+class Budget(_Part):
+    """What may be used of one unit in a period. limit: USD or tokens. warn_at: percent, None is what the
+    configuration says.
+
+    period: total, hour, day or month, or a Go duration; timezone: of the calendar periods.
+    """
+
+    DEFAULT_WHEN_EMPTY = frozenset({"unit", "period", "scope", "timezone", "action"})
+
+    limit: Amount | None = None
+    unit: StrictStr = "usd"
+    period: StrictStr = "total"
+    scope: StrictStr = "token"
+    timezone: StrictStr = "UTC"
+    action: StrictStr = "refuse"
+    name: StrictStr = ""
+    warn_at: Int64 | None = None
+
+
+class Anomaly(_Part):
+    """When a session ran wild. None is what the configuration says, a threshold of 0 is off.
+
+    window, memory and freeze are in seconds.
+    """
+
+    enabled: StrictBool | None = None
+    max_requests: Int64 | None = None
+    max_identical: Int64 | None = None
+    max_usd: Amount | None = None
+    window: Int64 | None = None
+    memory: Int64 | None = None
+    freeze: Int64 | None = None
+
+
+class SessionPart(_Part):
+    """What holds for each session of the token. None is what the configuration says."""
+
+    budget_usd: Amount | None = None
+    strict: StrictBool | None = None
+    anomaly: Anomaly = Anomaly()
+
+
 class Retry(_Part):
     """Further attempts. An empty retry_on means the default statuses."""
 
@@ -154,7 +215,7 @@ class Policy(_Part):
     """
 
     ALWAYS_WRITTEN = frozenset({"memory"})
-    DEFAULT_WHEN_EMPTY = frozenset({"credentials", "unknown_paths"})
+    DEFAULT_WHEN_EMPTY = frozenset({"credentials", "unknown_paths", "unknown_price"})
 
     base_key_env: StrictStr = ""
     upstream_url: StrictStr = ""
@@ -169,6 +230,9 @@ class Policy(_Part):
     default_provider: StrictStr = ""
     memory: Memory = Memory()
     rate_limit: RateLimit | None = None
+    budgets: tuple[Budget, ...] = ()
+    unknown_price: StrictStr = "refuse"
+    session: SessionPart = SessionPart()
     retry: Retry | None = None
     timeout: Int64 = 0
     metadata: Annotated[dict[str, StrictStr], BeforeValidator(_without_null)] = Field(default_factory=dict)
@@ -224,6 +288,8 @@ def _policy_error(error: ErrorDetails) -> PolicyError:
         path = step(path, key)
     if error["type"] == "rules_shape":
         return PolicyError(f"invalid policy JSON: {error['msg']}", path)
+    if error["type"] == "amount_size":
+        return PolicyError(f"invalid policy JSON: {path} {error['msg']}", path)
     if error["type"] in _OUT_OF_RANGE:
         return PolicyError(f"invalid policy JSON: {path} does not fit into 64 bits", path)
     expected = _EXPECTED.get(error["type"], error["msg"])

@@ -23,7 +23,8 @@ class PolicyWarning:
 
 # Names that guides of the Go original and other gateways use, and what to write instead.
 _INSTEAD = {
-    "budget": 'use "max_tokens", or a "tokens" rule in "rate_limit"',
+    "anomaly": 'it belongs into "session"',
+    "budget_usd": 'it belongs into "session"',
     "fallback_chain": 'use "retry": {"fallbacks": [...]}',
     "fallbacks": 'it belongs into "retry"',
     "max_parallel": 'it belongs into "rate_limit"',
@@ -32,6 +33,7 @@ _INSTEAD = {
     "requests_per_minute": 'use "rules": [{"requests": N, "window": "1m"}]',
     "retry_on": 'it belongs into "retry"',
     "routing": 'use "providers"',
+    "strict": 'it belongs into "session"',
     "system_prompt": 'use "prompts"',
 }
 

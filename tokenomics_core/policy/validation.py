@@ -6,12 +6,14 @@ Messages keep the wording of rickcrawford/tokenomics, which scripts and people k
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import NoReturn
 
 from tokenomics_core.duration import parse_duration
+from tokenomics_core.meter.periods import PERIODS, zone_of
 from tokenomics_core.policy.document import PolicyError, quoted, step
 from tokenomics_core.policy.regex import compile_pattern
-from tokenomics_core.policy.schema import Policy, ProviderPolicy, RateLimit, Rule
+from tokenomics_core.policy.schema import Budget, Policy, ProviderPolicy, RateLimit, Rule, SessionPart
 
 PII_TYPES = (
     "ssn",
@@ -34,6 +36,12 @@ _TYPES = ("regex", "keyword", "pii", "jailbreak")
 # Each retry is planned for before the first is made.
 MOST_RETRIES = 100
 
+MOST_AMOUNT = 10**15
+"""Of a limit, in tokens or USD. What the counters cannot count is far below; it is warned of."""
+
+LONGEST_ANOMALY = 365 * 24 * 3600
+"""Seconds."""
+
 
 def validate(policy: Policy) -> None:
     """Raises PolicyError for the first thing that is wrong: the global part first, then each provider."""
@@ -47,6 +55,10 @@ def validate(policy: Policy) -> None:
         _check_rule(rule, f"global rule {index}: ", f"$.rules[{index}]")
     if policy.rate_limit is not None:
         _check_windows(policy.rate_limit)
+    for index, budget in enumerate(policy.budgets):
+        _check_budget(budget, f"budget {index}: ", f"$.budgets[{index}]")
+    _one_of("unknown_price", policy.unknown_price, ("refuse", "assume", "allow"), "$")
+    _check_session(policy.session)
     if policy.retry is not None and policy.retry.max_retries > MOST_RETRIES:
         raise PolicyError(
             f"invalid max_retries {policy.retry.max_retries}; must be at most {MOST_RETRIES}",
@@ -142,6 +154,72 @@ def _check_windows(rate_limit: RateLimit) -> None:
             ) from None
         if seconds <= 0:
             raise PolicyError(f"{prefix}invalid window {quoted(rule.window)}; must be longer than zero", path)
+
+
+def _check_budget(budget: Budget, prefix: str, path: str) -> None:
+    """Unit and limit, then when it counts and for whom, then what happens."""
+
+    def refuse(field: str, message: str) -> NoReturn:
+        raise PolicyError(prefix + message, step(path, field))
+
+    def one_of(field: str, value: str, allowed: Sequence[str]) -> None:
+        if value not in allowed:
+            refuse(field, f"invalid {field} {quoted(value)}; must be {_listed(allowed)}")
+
+    one_of("unit", budget.unit, ("tokens", "usd"))
+    if budget.limit is None:
+        refuse("limit", f"limit is required; write a number of {budget.unit} above 0")
+    if problem := _amount_problem(budget.limit, whole=budget.unit == "tokens"):
+        refuse("limit", f"invalid limit {budget.limit:f}; {problem}")
+    if budget.period not in ("total", *PERIODS):
+        try:
+            seconds = parse_duration(budget.period)
+        except ValueError:
+            refuse(
+                "period",
+                f"invalid period {quoted(budget.period)}; must be total, hour, day, month, or a duration such"
+                " as 36h (units ns, us, ms, s, m, h; a week is 168h)",
+            )
+        if seconds < 1:
+            refuse("period", f"invalid period {quoted(budget.period)}; must be at least one second")
+    one_of("scope", budget.scope, ("token", "session", "provider"))
+    try:
+        zone_of(budget.timezone)
+    except ValueError:
+        refuse(
+            "timezone",
+            f"invalid timezone {quoted(budget.timezone)}; must be UTC or a name such as Europe/Berlin",
+        )
+    one_of("action", budget.action, ("refuse", "warn"))
+    if budget.warn_at is not None and not 1 <= budget.warn_at <= 100:
+        refuse("warn_at", f"invalid warn_at {budget.warn_at}; must be a percentage from 1 to 100")
+
+
+def _check_session(session: SessionPart) -> None:
+    if session.budget_usd is not None and (problem := _amount_problem(session.budget_usd)):
+        raise PolicyError(
+            f"session: invalid budget_usd {session.budget_usd:f}; {problem}", "$.session.budget_usd"
+        )
+    for field in ("window", "memory", "freeze"):
+        seconds = getattr(session.anomaly, field)
+        if seconds is not None and not 1 <= seconds <= LONGEST_ANOMALY:
+            raise PolicyError(
+                f"session anomaly: invalid {field} {seconds}; must be from 1 to {LONGEST_ANOMALY} seconds",
+                f"$.session.anomaly.{field}",
+            )
+
+
+def _amount_problem(amount: Decimal, *, whole: bool = False) -> str:
+    """What a limit has to be instead, the empty string when it is fine. whole: it is of tokens."""
+    if amount <= 0:
+        return "must be more than 0"
+    if amount > MOST_AMOUNT:
+        return f"must be at most {MOST_AMOUNT}"
+    exponent = amount.as_tuple().exponent
+    decimals = -exponent if isinstance(exponent, int) else 0
+    if whole and decimals > 0:
+        return "must be a whole number of tokens"
+    return "must have at most 9 decimals" if decimals > 9 else ""
 
 
 def _one_of(field: str, value: str, allowed: Sequence[str], path: str) -> None:

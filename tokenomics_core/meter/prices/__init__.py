@@ -1,7 +1,16 @@
 """What models cost. No other room knows a price."""
 
 from tokenomics_core.meter.prices.lookup import Prices
-from tokenomics_core.meter.prices.price import CLASSES, Cost, Price, Rates, Tier, cost, upper_bound
+from tokenomics_core.meter.prices.price import (
+    CLASSES,
+    Cost,
+    Price,
+    Rates,
+    Tier,
+    cost,
+    highest_output_rate,
+    upper_bound,
+)
 from tokenomics_core.meter.prices.written import PriceError, assumed
 
 __all__ = [
@@ -14,5 +23,6 @@ __all__ = [
     "Tier",
     "assumed",
     "cost",
+    "highest_output_rate",
     "upper_bound",
 ]

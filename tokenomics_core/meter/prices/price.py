@@ -126,6 +126,11 @@ def upper_bound(price: Price, input_tokens: int, output_tokens: int, *, batch: b
     )
 
 
+def highest_output_rate(price: Price, input_tokens: int) -> Decimal:
+    """USD per 1,000,000 tokens of output that a request within that much input never exceeds."""
+    return max(max(rates.output, _reasoning(rates)) for rates in _reachable(price, input_tokens))
+
+
 def _in(price: Price, batch: bool) -> Price:
     return price.batch if batch and price.batch is not None else price
 

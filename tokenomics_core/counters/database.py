@@ -1,0 +1,201 @@
+"""The SQLite file of the counters and the journal: its schema, and how it is opened.
+
+A migration is a list of statements that is never edited once released; ``PRAGMA user_version`` counts how
+many a file has had.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tokenomics_core.counters.question import CountersUnavailable
+from tokenomics_core.tokens.private_files import private_directory, private_file
+
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        # Times are milliseconds, amounts whole units. buckets, holds and state are JSON.
+        """
+        CREATE TABLE counters (
+            token TEXT NOT NULL,
+            key TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            length INTEGER NOT NULL,
+            start INTEGER NOT NULL,
+            "end" INTEGER NOT NULL,
+            since INTEGER NOT NULL,
+            settled INTEGER NOT NULL,
+            reserved INTEGER NOT NULL,
+            override INTEGER,
+            buckets TEXT NOT NULL,
+            PRIMARY KEY (token, key)
+        ) WITHOUT ROWID
+        """,
+        # due: when there is something to do for a lease that nobody settles: to charge it, later to drop it.
+        """
+        CREATE TABLE leases (
+            id TEXT PRIMARY KEY,
+            token TEXT NOT NULL,
+            due INTEGER NOT NULL,
+            expires INTEGER NOT NULL,
+            tokens INTEGER NOT NULL,
+            charged INTEGER NOT NULL,
+            holds TEXT NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX leases_due ON leases (token, due)",
+        """
+        CREATE TABLE gates (
+            token TEXT NOT NULL,
+            key TEXT NOT NULL,
+            until INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            PRIMARY KEY (token, key)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE watched (
+            token TEXT NOT NULL,
+            session TEXT NOT NULL,
+            last INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            PRIMARY KEY (token, session)
+        )
+        """,
+        # row is NULL until the exchange is over. reserved and progress are JSON, pairs of key and amount.
+        """
+        CREATE TABLE intents (
+            id TEXT PRIMARY KEY,
+            token TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            granted INTEGER NOT NULL,
+            reserved TEXT NOT NULL,
+            progress TEXT NOT NULL,
+            record BLOB NOT NULL,
+            row BLOB
+        )
+        """,
+    ),
+)
+
+
+def open_database(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
+    """Opens the file, readable by its owner only; creates and migrates it as needed.
+
+    busy_timeout: seconds to wait while another process writes. The connection may be handed to another
+    thread, is in autocommit mode, and belongs to one thread at a time. It never checkpoints, which takes an
+    fsync. Raises CountersUnavailable.
+    """
+    try:
+        private_directory(path.parent)
+        # SQLite gives its -wal and -shm files the mode of the database.
+        private_file(path)
+        db = sqlite3.connect(
+            path,
+            timeout=busy_timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+    except (OSError, sqlite3.Error) as error:
+        raise unavailable(path, error) from error
+    try:
+        _use_wal(db, busy_timeout)
+        # In WAL a commit has reached the operating system when it returns, so a killed process loses nothing.
+        # NORMAL leaves the fsync to the checkpoint: a power cut may cost the last moments, never the file.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute("PRAGMA journal_size_limit = 67108864")
+        _migrate(db, path)
+        # From here on `begin` waits.
+        db.execute("PRAGMA busy_timeout = 0")
+    except sqlite3.Error as error:
+        db.close()
+        raise unavailable(path, error) from error
+    except CountersUnavailable:
+        db.close()
+        raise
+    return db
+
+
+def open_for_reading(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
+    """Opens a file that is there. Raises CountersUnavailable."""
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=busy_timeout)
+        db.execute("PRAGMA query_only = 1")
+    except sqlite3.Error as error:
+        raise unavailable(path, error) from error
+    return db
+
+
+def begin(db: sqlite3.Connection, patience: float) -> None:
+    """Takes the write lock; waits up to patience (seconds) while a neighbour has it. Raises sqlite3.Error."""
+    # SQLite's own waiting soon sleeps 25 to 100 ms at a time; a neighbour's transaction takes a tenth of one.
+    deadline, pause = 0.0, 0.0001
+    while True:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            now = time.monotonic()
+            deadline = deadline or now + patience
+            if now > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 0.002)
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection, patience: float) -> Iterator[None]:
+    """All that is done inside is done, or nothing is."""
+    begin(db, patience)
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # SQLite itself has rolled back after some errors, such as a full disk.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def unavailable(path: Path, error: Exception) -> CountersUnavailable:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return CountersUnavailable(
+        f"the counters in {path} cannot be used: {reason}; check its owner, mode and disk, then try again"
+    )
+
+
+def _use_wal(db: sqlite3.Connection, patience: float) -> None:
+    # This switch alone does not wait for a lock, and several processes may meet here on a new file.
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    # IMMEDIATE: of two processes that start at once, the second finds the work done.
+    db.execute("BEGIN IMMEDIATE")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(_MIGRATIONS):
+        db.execute("ROLLBACK")
+        raise CountersUnavailable(
+            f"{path} was written by a newer Tokenomics; update this one or move the file away"
+        )
+    for statements in _MIGRATIONS[version:]:
+        for statement in statements:
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+    db.execute("COMMIT")

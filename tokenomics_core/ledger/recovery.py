@@ -1,0 +1,110 @@
+"""Recovery: what a process left behind that ended before its exchanges did becomes rows, and is settled.
+
+An intent is on disk before the provider sees the request. It holds the row as it is known by then, and the
+limits that the request counts against. What was seen of the stream by the last extension is known; where
+nothing is, the exchange is billed at what was reserved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from tokenomics_core.counters.question import Limit, Settlement, Unsettled, Window
+from tokenomics_core.counters.store import Counters
+from tokenomics_core.dialects.base import Usage
+from tokenomics_core.ledger.ledger import Ledger
+from tokenomics_core.ledger.row import Row, pack, priced, unpack
+from tokenomics_core.meter.lease import amounts
+from tokenomics_core.meter.prices import Price, cost
+
+log = logging.getLogger("tokenomics")
+
+ENDED = "the gateway ended before the exchange did"
+
+PriceOf = Callable[[Row, bool], Price | None]
+"""The price of a row's model; the second argument: whether an unknown one is assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """row: as it is known before the request is sent. assume: whether an unknown price is the assumed one."""
+
+    row: Row
+    limits: tuple[Limit, ...]
+    assume: bool = False
+
+    def pack(self) -> bytes:
+        limits = [
+            [limit.key, limit.unit, limit.window.kind, limit.window.length]
+            for limit in self.limits
+            if limit.unit in ("tokens", "usd")
+        ]
+        return b'{"assume":%s,"limits":%s,"row":%s}' % (
+            b"true" if self.assume else b"false",
+            orjson.dumps(limits),
+            pack(self.row),
+        )
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Intent:
+        packed: dict[str, Any] = orjson.loads(data)
+        limits = (Limit(key, unit, Window(kind, length)) for key, unit, kind, length in packed["limits"])
+        return cls(unpack(orjson.dumps(packed["row"])), tuple(limits), packed["assume"])
+
+
+async def recover(
+    counters: Counters, ledger: Ledger, alive: Callable[[str], bool], price_of: PriceOf, now: int
+) -> list[Row]:
+    """Writes the rows of exchanges whose process is gone, and settles them. Those rows.
+
+    May run while others serve, and in several processes at once: a row is written once, a lease settled once.
+    """
+    left = await counters.unsettled(alive)
+    rows: list[Row] = []
+    for entry in left:
+        known = await asyncio.to_thread(ledger.find, entry.id)
+        intent = Intent.unpack(entry.record)
+        row = known or (unpack(entry.row) if entry.row else recovered(entry, intent, price_of))
+        if known is None:
+            ledger.record(row)
+        rows.append(row)
+        used = amounts(intent.limits, row.input_tokens + row.output_tokens, row.cost_usd)
+        await counters.settle(Settlement(entry.id, entry.token, now, used, pack(row)))
+    if not rows:
+        return rows
+    if await asyncio.to_thread(ledger.flush):
+        await counters.written([row.id for row in rows])
+        log.warning("%d exchanges that a crash had left open were written down and settled", len(rows))
+    return rows
+
+
+def recovered(entry: Unsettled, intent: Intent, price_of: PriceOf) -> Row:
+    """The row of an exchange of which only the intent is known."""
+    row = intent.row
+    total = _total(entry.progress) or _total(entry.reserved)
+    row.recovered, row.estimated = True, True
+    row.error = ENDED
+    row.output_tokens = max(0, total - row.input_tokens)
+    row.reserved_tokens = max(row.reserved_tokens, _total(entry.reserved))
+    price = price_of(row, intent.assume)
+    if price is not None:
+        bill = cost(price, Usage(row.input_tokens, row.output_tokens))
+        for name, value in priced(price, bill).items():
+            setattr(row, name, value)
+    for key, amount in entry.reserved:
+        if key == "usd:total":
+            row.reserved_usd = Decimal(amount).scaleb(-9)
+    row.ended_at = row.started_at + timedelta(milliseconds=row.duration_ms)
+    return row
+
+
+def _total(held: Sequence[tuple[str, int]]) -> int:
+    return next((amount for key, amount in held if key == "tokens:total"), 0)
