@@ -110,7 +110,11 @@ class Metering:
         exchange.error = cut.refusal.message
         if isinstance(tap, _Tap):
             framing = exchange.dialect.framing(exchange.path, exchange.query)
-            cut.tail = tap.abandon() + exchange.dialect.error_event(cut.refusal, exchange.id, framing)
+            tail = exchange.dialect.error_event(cut.refusal, exchange.id, framing)
+            if framing == "json_array" and not tap.passed:
+                # It follows nothing yet.
+                tail = b"[" + tail.lstrip(b",")
+            cut.tail = tap.abandon() + tail
 
     def _stream(
         self, flow: http.HTTPFlow, exchange: Exchange, response: http.Response, secret: bytes
@@ -159,9 +163,12 @@ class _Tap:
         self.scrubber = scrubber
         self.decompress = decompress
         self.tokens = tokens
+        self.passed = False
+        """Whether the client was given anything."""
 
     def __call__(self, data: bytes) -> list[bytes]:
         passed = b"" if self.exchange.stop else self._pass_on(data)
+        self.passed = self.passed or bool(passed)
         return [passed] if passed else []
 
     def _pass_on(self, data: bytes) -> bytes:

@@ -16,6 +16,7 @@ from tokenomics_core.meter.headers import settled_headers
 from tokenomics_core.meter.prices import Cost, Price, cost
 from tokenomics_core.meter.thresholds import crossed, warning
 from tokenomics_core.refusal import Refusal
+from tokenomics_core.scrub import scrub
 
 log = logging.getLogger("tokenomics")
 
@@ -62,6 +63,10 @@ class Records:
     async def _record(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         if exchange.recorded:
             return
+        if exchange.answer is not None and exchange.answer.error and not exchange.error:
+            # The provider's own words, inside a stream that began well.
+            said = scrub(exchange.answer.error.encode(), flow.metadata.get("secret", b""))
+            exchange.error = said.decode("utf-8", "replace")
         try:
             await write_down(exchange, self.services, "upgrade" if exchange.status == 101 else "request")
         finally:

@@ -24,6 +24,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command("tokenomics_cli.serve", "Run the gateway in the foreground."),
     "token": Command("tokenomics_cli.token", "Create, inspect, change and delete wrapper tokens."),
+    "session": Command("tokenomics_cli.session", "Budgets and freezes of sessions."),
     "demo": Command("tokenomics_cli.demo", "See the gateway at work, without a key and without a network."),
     "version": Command("tokenomics_cli.version", "Print the version and what it runs on."),
 }

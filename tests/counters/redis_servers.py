@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Literal
 
 import redis
 
-from tests.support.ports import free_ports
+from tests.support.ports import free_ports, listens
 from tokenomics_core.config.schema import Redis as Settings
 from tokenomics_core.counters.journal import Journal
 from tokenomics_core.counters.redis import RedisCounters
@@ -56,18 +55,11 @@ class RedisServer:
                 stderr=log,
             )
         deadline = time.monotonic() + PATIENCE
-        while not self._listens():
+        while not listens(self.pid, self.port):
             log_text = (self.folder / "redis.log").read_text(errors="replace")
             assert self._process.poll() is None, log_text
             assert time.monotonic() < deadline, log_text
             time.sleep(0.02)
-
-    def _listens(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1):
-                return True
-        except OSError:
-            return False
 
     def kill(self) -> None:
         """As a crash does it: nothing is said to anybody."""

@@ -20,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
+    ClusterDownError,
     ConnectionError,
     NoPermissionError,
     NoScriptError,
@@ -90,11 +91,15 @@ class RedisClient:
         return await self._within(call)
 
     async def ping(self) -> None:
-        """Asks Redis, or all primaries of a cluster, whether they are there."""
+        """Asks Redis, or all primaries of a cluster, whether they are ready."""
 
         async def call(redis: Any) -> None:
-            nodes = {"target_nodes": RedisCluster.PRIMARIES} if self._settings.cluster else {}
-            await redis.execute_command("PING", **nodes)
+            if not self.cluster:
+                await redis.execute_command("PING")
+                return
+            nodes = await redis.execute_command("CLUSTER INFO", target_nodes=RedisCluster.PRIMARIES)
+            if any(info["cluster_state"] != "ok" for info in nodes.values()):
+                raise ClusterDownError("the cluster is down")
 
         await self._within(call)
 
@@ -112,10 +117,11 @@ class RedisClient:
                     return await call(self._redis)
                 except AuthenticationError:
                     raise
-                except ConnectionError:
-                    # A connection that lay idle may have died long ago; the next one is new.
+                except (ConnectionError, TypeError):
+                    # A connection that lay idle may have died long ago; the next one is new. Of a connection
+                    # that dies in this moment, asyncio in Python 3.13 says TypeError.
                     return await call(self._redis)
-        except (RedisError, RedisClusterException, OSError, ValueError) as error:
+        except (RedisError, RedisClusterException, OSError, ValueError, TypeError) as error:
             raise self._unavailable(error) from None
 
     def _unavailable(self, error: Exception) -> CountersUnavailable:

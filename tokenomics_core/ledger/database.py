@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -200,6 +200,16 @@ def read_rows(
                 yield Row.from_record(record)
     except sqlite3.Error as error:
         raise _cannot("read", path, error) from error
+
+
+@contextmanager
+def opened(path: Path, *, busy_timeout: float = 5.0) -> Iterator[sqlite3.Connection]:
+    """The file, migrated, for a few statements. Raises LedgerError, also for what SQLite says to them."""
+    with closing(open_for_writing(path, busy_timeout=busy_timeout)) as db:
+        try:
+            yield db
+        except sqlite3.Error as error:
+            raise _cannot("use", path, error) from error
 
 
 def _use_wal(db: sqlite3.Connection, patience: float) -> None:
