@@ -55,10 +55,11 @@ class Budget:
         check_strict(session, self._strict(exchange.attempts[0].policy))
         # The upgrade of a WebSocket is no request: its frames are.
         if not upgrade:
-            await self.reserve(exchange)
+            retries = flow.metadata[HEAD].get("x-stainless-retry-count", "0")
+            await self.reserve(exchange, again=retries not in ("", "0"))
 
-    async def reserve(self, exchange: Exchange) -> None:
-        """Gives the exchange its lease; raises Refusal."""
+    async def reserve(self, exchange: Exchange, *, again: bool = False) -> None:
+        """Gives the exchange its lease; raises Refusal. again: an SDK sends it once more by itself."""
         services = self.services
         await services.opened.wait()
         policy = exchange.attempts[0].policy
@@ -67,7 +68,7 @@ class Budget:
             exchange,
             services.limits_of(exchange, exchange.attempts[0]),
             gates=gates,
-            watch=self._watch(exchange, policy),
+            watch=self._watch(exchange, policy, again),
         )
 
     async def extend(self, exchange: Exchange) -> Refusal | None:
@@ -84,10 +85,13 @@ class Budget:
         said = policy.session.strict
         return self.services.config.session.strict if said is None else said
 
-    def _watch(self, exchange: Exchange, policy: ResolvedPolicy) -> Callable[[int], Watch | None]:
+    def _watch(
+        self, exchange: Exchange, policy: ResolvedPolicy, again: bool
+    ) -> Callable[[int], Watch | None]:
         thresholds = anomaly.settings(policy.session.anomaly, self.services.config.session.anomaly)
         if thresholds is None:
             return lambda cost: None
         gate = f"session:{exchange.session}" if exchange.session else TOKEN_GATE
-        mark = anomaly.fingerprint(exchange.dialect.name, exchange.path, exchange.body)
+        # What an SDK repeats after an error is the same request, and no loop of the agent's.
+        mark = "" if again else anomaly.fingerprint(exchange.dialect.name, exchange.path, exchange.body)
         return lambda cost: anomaly.watch_of(thresholds, gate, mark, exchange.model, cost)

@@ -12,6 +12,7 @@ from typing import Any
 from addons.admission import Admission
 from addons.budget import Budget
 from addons.credentials import Credentials
+from addons.dashboard import Dashboard
 from addons.frames import Frames
 from addons.identity import Identity
 from addons.lifecycle import Lifecycle
@@ -30,6 +31,7 @@ def pipeline(services: Services) -> list[Any]:
     return [
         Lifecycle(services),
         Admission(services),
+        Dashboard(services),
         identity,
         Routing(services),
         budget,
