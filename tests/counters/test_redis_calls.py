@@ -26,6 +26,7 @@ from tokenomics_core.counters.question import (
     Granted,
     Limit,
     Settled,
+    Settlement,
     Watch,
 )
 from tokenomics_core.counters.redis import RedisCounters
@@ -150,6 +151,23 @@ async def test_an_intent_that_cannot_be_written_gives_back_what_was_granted(
     await store.caught_up()
     assert await sums(store) == {TOTAL.key: (0, 0)}
     assert isinstance(await store.ask(question("b", Claim(TOTAL, 1000))), Granted)
+
+
+async def test_a_row_that_cannot_be_written_yet_is_settled_later(
+    store: RedisCounters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise CountersUnavailable("the disk is full")
+
+    await store.ask(question("a", Claim(TOTAL, 10), record=b"intent"))
+    with monkeypatch.context() as patch:
+        patch.setattr("tokenomics_core.counters.journal.Journal.write", full)
+        with pytest.raises(CountersUnavailable, match="disk is full"):
+            await store.settle(Settlement("a", "t", NOW, ((TOTAL, 7),), b"row"))
+        # The counters do not run ahead of the rows.
+        assert await sums(store) == {TOTAL.key: (0, 10)}
+    await store.caught_up()
+    assert await sums(store) == {TOTAL.key: (7, 0)}
 
 
 async def test_what_is_over_is_dropped_a_day_later(store: RedisCounters, redis_alone: RedisServer) -> None:

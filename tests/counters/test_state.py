@@ -333,6 +333,15 @@ def test_thawing_forgets_what_led_to_the_freeze() -> None:
     assert isinstance(watched(state, watch, NOW + 10), Granted)
 
 
+def test_a_freeze_that_ended_by_itself_leaves_nothing_behind() -> None:
+    state = TokenState()
+    watch = replace(WATCH, max_repeats=2, max_requests=5, freeze=1000)
+    answers = [watched(state, watch, NOW + number) for number in range(3)]
+    assert isinstance(answers[-1], Denied)
+    assert isinstance(watched(state, watch, NOW + 1003), Granted)
+    assert len(state.watched["session:s"].history) == 4
+
+
 def test_another_window_is_named_in_seconds() -> None:
     state = TokenState()
     watch = replace(WATCH, max_requests=1, window=1500)

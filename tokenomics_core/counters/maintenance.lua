@@ -24,7 +24,7 @@ end
 local function set_used(counter, settled, now)
   counter.settled = settled
   if counter.window.kind == 'sliding' then
-    counter.buckets = settled > 0 and { { first = now, last = now, amount = settled } } or {}
+    counter.buckets = settled > 0 and { now, now, settled } or {}
   elseif counter.window.kind == 'fixed' then
     counter.since = settled > 0 and now or 0
   end
@@ -50,8 +50,8 @@ local function uncharge(keys)
   end
 end
 
--- A page of the counters: there may be many. The cursor of the next comes first; 0 is the end. To look changes
--- nothing: leases that expired are charged in what is shown alone.
+-- A page of the counters: there may be many. The cursor of the next comes first; 0 is the end. To look
+-- changes nothing: leases that expired are charged in what is shown alone.
 function questions.usage(about)
   local now = about.now
   for _, id in ipairs(call('ZRANGEBYSCORE', EXPIRY, '-inf', now)) do
@@ -132,7 +132,8 @@ function questions.freeze(freeze)
 end
 
 function questions.thaw(about)
-  call('HDEL', WATCHED, about.key)
+  local blob = call('HGET', WATCHED, about.key)
+  if blob then calm(about.key, unpacked(blob)) end
   return call('HDEL', GATES, about.key)
 end
 

@@ -82,21 +82,11 @@ end
 
 -- Watched sessions.
 
-local function load_sliding(flat)
-  local counter = new_counter('', { kind = 'sliding', length = flat[1], start = 0, ['end'] = 0 })
-  for i = 2, #flat, 3 do
-    table.insert(counter.buckets, { first = flat[i], last = flat[i + 1], amount = flat[i + 2] })
-  end
+local function sliding(kept, window)
+  local counter = new_counter('', window)
+  counter.buckets = kept
+  for i = 3, #kept, 3 do counter.settled = counter.settled + kept[i] end
   return counter
-end
-
-local function pack_sliding(counter)
-  local flat = { counter.window.length }
-  for _, bucket in ipairs(counter.buckets) do
-    local n = #flat
-    flat[n + 1], flat[n + 2], flat[n + 3] = bucket.first, bucket.last, bucket.amount
-  end
-  return flat
 end
 
 local function in_dollars(nano)
@@ -105,12 +95,23 @@ local function in_dollars(nano)
   return string.format('$%.0f.%04d', floor(units / 10000), units % 10000)
 end
 
+-- Forgets what could freeze a session; its history stays.
+local function calm(session, seen)
+  seen.fingerprint, seen.repeats, seen.requests, seen.spend = '', 0, {}, {}
+  call('HSET', WATCHED, session, pack(seen))
+end
+
 local function watch(about, now)
   local blob = call('HGET', WATCHED, about.session)
   local seen = blob and unpacked(blob)
-    or { fingerprint = '', repeats = 0, last = 0, look = 0, requests = { 0 }, spend = { 0 }, history = {} }
+    or {
+      fingerprint = '', repeats = 0, last = 0, look = 0, window = 0, requests = {}, spend = {}, history = {},
+    }
   local window = { kind = 'sliding', length = about.window, start = 0, ['end'] = 0 }
-  local requests, spend = load_sliding(seen.requests), load_sliding(seen.spend)
+  if seen.window ~= about.window then
+    seen.window, seen.requests, seen.spend = about.window, {}, {}
+  end
+  local requests, spend = sliding(seen.requests, window), sliding(seen.spend, window)
   roll(requests, window, now)
   roll(spend, window, now)
   add(requests, now, 1)
@@ -125,7 +126,7 @@ local function watch(about, now)
   end
   table.insert(history, pack({ now, about.model, about.cost }))
   while #history > HISTORY do table.remove(history, 1) end
-  seen.requests, seen.spend, seen.history = pack_sliding(requests), pack_sliding(spend), history
+  seen.requests, seen.spend, seen.history = requests.buckets, spend.buckets, history
   local over = now + max(HISTORY_KEPT, about.window, about.memory) + HOUR
   if over > seen.look + HOUR then
     seen.look = over
@@ -152,6 +153,7 @@ local function watch(about, now)
     return nil
   end
   call('HSET', GATES, about.session, pack({ now + about.freeze, reason }))
+  calm(about.session, seen)
   return denied('anomaly', now + about.freeze, reason, told)
 end
 
@@ -306,7 +308,7 @@ function questions.renew(about)
   return true
 end
 
--- For questions whose answer nobody got: what they reserved is given back, and one that comes late is refused.
+-- For questions whose answer nobody got: what they reserved is given back; one that arrives late is refused.
 function questions.withdraw(about)
   for _, id in ipairs(about.ids) do
     local lease = lease_of(id)

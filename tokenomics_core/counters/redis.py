@@ -43,6 +43,9 @@ log = logging.getLogger("tokenomics")
 _BATCH = 256
 """Of what waits, so much is sent at once."""
 
+_WITHDRAWN = 10_000
+"""Questions without an answer that are remembered."""
+
 
 class RedisCounters(Counters):
     """journal: of this machine, not open yet. local: counts here while Redis does not answer.
@@ -157,17 +160,15 @@ class RedisCounters(Counters):
             settled = await self._local.settle(settlement)
             self._granted_here.discard(id)
             return settled
-        if settlement.row:
-            await self._queue.write(Ended(id, settlement.row))
-        if self._local is not None and id in self._extended_here:
-            await self._local.settle(settlement)
-            self._extended_here.discard(id)
-        if self._down:
-            self._kept[id] = settlement
-            raise CountersUnavailable(
-                f"redis at {self._client.address} does not answer; the settlement is kept until it does"
-            )
         try:
+            await self._note(settlement)
+            if self._local is not None and id in self._extended_here:
+                await self._local.settle(settlement)
+                self._extended_here.discard(id)
+            if self._down:
+                raise CountersUnavailable(
+                    f"redis at {self._client.address} does not answer; the settlement is kept until it does"
+                )
             return await self._settle_there(settlement)
         except BaseException:
             # Also when nobody waits any more: Redis may not have heard of it.
@@ -254,6 +255,10 @@ class RedisCounters(Counters):
             self._lost(error)
             raise
 
+    async def _note(self, settlement: Settlement) -> None:
+        if settlement.row:
+            await self._queue.write(Ended(settlement.id, settlement.row))
+
     async def _settle_there(self, settlement: Settlement) -> tuple[Settled, ...] | None:
         settled = await self._run(settlement.token, "settle", settlement)
         if settled is not None:
@@ -301,7 +306,9 @@ class RedisCounters(Counters):
         self._mend()
 
     def _withdraw(self, question: Question) -> None:
-        self._withdrawn[question.id] = question.token
+        # While it is away for long, what is asked anew has not even reached it.
+        if len(self._withdrawn) < _WITHDRAWN:
+            self._withdrawn[question.id] = question.token
         self._mend()
 
     def _mend(self) -> None:
@@ -340,6 +347,7 @@ class RedisCounters(Counters):
     async def _send_kept(self, settlement: Settlement) -> bool:
         id = settlement.id
         try:
+            await self._note(settlement)
             await self._settle_there(settlement)
         except CountersUnavailable:
             # To the end: of a cluster, the node of the next one may answer.

@@ -25,7 +25,8 @@ local function given(value)
   return value
 end
 
--- Counters, read once and written once.
+-- Counters, read once and written once. buckets: of a sliding window, first, last and amount of each, all in
+-- one row: a table for each of them would cost more than the rest of the question.
 
 local counters, read = {}, {}
 
@@ -37,9 +38,7 @@ local function load_counter(blob)
     since = flat[6], settled = flat[7], reserved = flat[8], override = flat[9] or nil, look = flat[10],
     buckets = {},
   }
-  for i = 11, #flat, 3 do
-    table.insert(counter.buckets, { first = flat[i], last = flat[i + 1], amount = flat[i + 2] })
-  end
+  for i = 11, #flat do counter.buckets[i - 10] = flat[i] end
   return counter
 end
 
@@ -49,10 +48,7 @@ local function pack_counter(counter)
     counter.unit, window.kind, window.length, window.start, window['end'],
     counter.since, counter.settled, counter.reserved, counter.override or false, counter.look,
   }
-  for _, bucket in ipairs(counter.buckets) do
-    local n = #flat
-    flat[n + 1], flat[n + 2], flat[n + 3] = bucket.first, bucket.last, bucket.amount
-  end
+  for i, number in ipairs(counter.buckets) do flat[10 + i] = number end
   return pack(flat)
 end
 
@@ -76,10 +72,10 @@ end
 
 -- When the counter tells nothing any more; nil for one that counts for ever.
 local function over_at(counter)
-  local window, newest = counter.window, counter.buckets[#counter.buckets]
+  local window, last = counter.window, counter.buckets[#counter.buckets - 1]
   if window.kind == 'calendar' then return window['end'] end
   if window.kind == 'fixed' then return counter.since + window.length end
-  if window.kind == 'sliding' then return newest and newest.last + window.length or 0 end
+  if window.kind == 'sliding' then return last and last + window.length or 0 end
   return nil
 end
 
@@ -132,14 +128,16 @@ local function roll(counter, window, now)
       counter.since, counter.settled = 0, 0
     end
   elseif window.kind == 'sliding' then
-    local kept, sum = {}, 0
-    for _, bucket in ipairs(counter.buckets) do
-      if bucket.last > now - window.length then
-        table.insert(kept, bucket)
-        sum = sum + bucket.amount
-      end
+    -- They leave in the order in which they came; most of the time none does.
+    local buckets, gone = counter.buckets, 0
+    while gone < #buckets and buckets[gone + 2] <= now - window.length do
+      counter.settled = counter.settled - buckets[gone + 3]
+      gone = gone + 3
     end
-    counter.buckets, counter.settled = kept, sum
+    if gone > 0 then
+      counter.buckets = {}
+      for i = gone + 1, #buckets do counter.buckets[i - gone] = buckets[i] end
+    end
   end
   counter.window = window
 end
@@ -165,12 +163,12 @@ local function add(counter, now, amount)
   if amount <= 0 then return end
   counter.settled = counter.settled + amount
   if counter.window.kind == 'sliding' then
-    local newest = counter.buckets[#counter.buckets]
-    if newest and now - newest.first < floor(counter.window.length / GRAINS) then
-      newest.last = max(newest.last, now)
-      newest.amount = newest.amount + amount
+    local buckets, n = counter.buckets, #counter.buckets
+    if n > 0 and now - buckets[n - 2] < floor(counter.window.length / GRAINS) then
+      buckets[n - 1] = max(buckets[n - 1], now)
+      buckets[n] = buckets[n] + amount
     else
-      table.insert(counter.buckets, { first = now, last = now, amount = amount })
+      buckets[n + 1], buckets[n + 2], buckets[n + 3] = now, now, amount
     end
   elseif counter.window.kind == 'fixed' and counter.since == 0 then
     counter.since = now
@@ -179,11 +177,12 @@ end
 
 local function take_back(counter, at, amount)
   if counter.window.kind == 'sliding' then
-    for _, bucket in ipairs(counter.buckets) do
-      if bucket.last >= at then
-        if bucket.first <= at then
-          amount = min(amount, bucket.amount)
-          bucket.amount = bucket.amount - amount
+    local buckets = counter.buckets
+    for i = 1, #buckets, 3 do
+      if buckets[i + 1] >= at then
+        if buckets[i] <= at then
+          amount = min(amount, buckets[i + 2])
+          buckets[i + 2] = buckets[i + 2] - amount
           counter.settled = counter.settled - amount
         end
         return
@@ -195,10 +194,10 @@ local function take_back(counter, at, amount)
 end
 
 local function resets_at(counter)
-  local window, newest = counter.window, counter.buckets[#counter.buckets]
+  local window, last = counter.window, counter.buckets[#counter.buckets - 1]
   if window.kind == 'calendar' then return window['end'] end
   if window.kind == 'fixed' and counter.since ~= 0 then return counter.since + window.length end
-  if window.kind == 'sliding' and newest then return newest.last + window.length end
+  if window.kind == 'sliding' and last then return last + window.length end
   return nil
 end
 
@@ -208,9 +207,10 @@ local function fits_at(counter, fits, now)
   if counter.settled <= fits then return now end
   if counter.window.kind ~= 'sliding' then return resets_at(counter) end
   local used = counter.settled
-  for _, bucket in ipairs(counter.buckets) do
-    used = used - bucket.amount
-    if used <= fits then return bucket.last + counter.window.length end
+  local buckets = counter.buckets
+  for i = 1, #buckets, 3 do
+    used = used - buckets[i + 2]
+    if used <= fits then return buckets[i + 1] + counter.window.length end
   end
   return nil
 end

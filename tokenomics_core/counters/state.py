@@ -338,12 +338,22 @@ def watch(state: TokenState, about: Watch, now: int) -> Denied | None:
         )
         told = told.replace("in 1 minute", f"in {seconds}").replace("/minute", f" in {seconds}")
     state.gates[about.session] = Gate(now + about.freeze, reason)
+    # A freeze that ends by itself ends: what led to it does not lead to the next one.
+    calm(seen)
     return Denied("anomaly", retry_at=now + about.freeze, message=reason, told=told)
+
+
+def calm(seen: Watched) -> None:
+    """Forgets what could freeze a session; its history stays."""
+    seen.fingerprint, seen.repeats = "", 0
+    seen.requests.buckets, seen.spend.buckets = [], []
+    seen.requests.settled = seen.spend.settled = 0
 
 
 def thaw(state: TokenState, session: str) -> bool:
     """Opens a gate, and forgets what closed it. False when it was open."""
-    state.watched.pop(session, None)
+    if session in state.watched:
+        calm(state.watched[session])
     return state.gates.pop(session, None) is not None
 
 
