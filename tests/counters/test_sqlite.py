@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import multiprocessing
 import os
 import shutil
 import signal
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +21,8 @@ from hypothesis import settings
 from tests.counters.build import NOW, TOTAL, parallel, question, settlement
 from tests.counters.machine import CountersMachine
 from tests.counters.suite import StoreSuite
+from tokenomics_core.counters import sqlite as sqlite_counters
+from tokenomics_core.counters.checkpoint import QUIET, sweep
 from tokenomics_core.counters.owners import Owners
 from tokenomics_core.counters.question import (
     Claim,
@@ -26,6 +30,7 @@ from tokenomics_core.counters.question import (
     Granted,
     Limit,
     Settlement,
+    Watch,
 )
 from tokenomics_core.counters.sqlite import SqliteCounters
 from tokenomics_core.counters.store import Counters
@@ -49,6 +54,14 @@ class TestSuite(StoreSuite):
         await store.close()
 
 
+class TestSuiteInThread(TestSuite):
+    """The same where every call is left to the thread, as on a slow disk."""
+
+    @pytest.fixture(autouse=True)
+    def slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sqlite_counters, "SLOW", -1.0)
+
+
 class SqliteMachine(CountersMachine):
     def make(self) -> Counters:
         self.folder = Path(tempfile.mkdtemp())
@@ -58,6 +71,17 @@ class SqliteMachine(CountersMachine):
         super().teardown()
         shutil.rmtree(self.folder)
 
+
+class SqliteThreadMachine(SqliteMachine):
+    def make(self) -> Counters:
+        store = super().make()
+        assert isinstance(store, SqliteCounters)
+        store._rests_until = math.inf
+        return store
+
+
+TestMachineInThread = SqliteThreadMachine.TestCase
+TestMachineInThread.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 TestMachine = SqliteMachine.TestCase
 TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
@@ -140,6 +164,7 @@ async def test_one_question_that_cannot_be_stored_fails_alone(tmp_path: Path) ->
 
 async def test_who_stops_waiting_leaves_nothing_reserved(tmp_path: Path) -> None:
     store = SqliteCounters(tmp_path / "counters.db", "me")
+    store._rests_until = math.inf
     await store.open()
     asking = asyncio.create_task(store.ask(question("a", Claim(TOTAL, 10), record=b"intent")))
     await asyncio.sleep(0)
@@ -242,4 +267,36 @@ async def test_what_a_killed_process_left_is_found_and_its_leases_expire(tmp_pat
     answer = await store.ask(question("mine", Claim(TOTAL, 700), now=NOW + 5001))
     assert isinstance(answer, Granted)
     assert (answer.standings[0].used, answer.standings[0].reserved) == (240, 700)
+    await store.close()
+
+
+async def test_a_slow_call_leaves_the_next_ones_to_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteCounters(tmp_path / "counters.db", "me")
+    await store.open()
+    done: list[str] = []
+    transact = store._transact
+
+    def slowly(db: sqlite3.Connection, batch: list[object]) -> None:
+        done.append(threading.current_thread().name)
+        time.sleep(0.002)
+        transact(db, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "_transact", slowly)
+    for id in "abc":
+        assert isinstance(await store.ask(question(id, Claim(TOTAL, 10))), Granted)
+    assert done == [threading.current_thread().name, "counters", "counters"]
+    await store.close()
+
+
+async def test_what_was_watched_of_a_quiet_session_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "counters.db"
+    store = SqliteCounters(path, "me")
+    await store.open()
+    watch = Watch("session:s", "print", "gpt", 5)
+    await store.ask(question("a", watch=watch, now=NOW))
+    assert sweep(path, NOW + QUIET) == 0
+    assert sweep(path, NOW + QUIET + 1) == 1
+    assert await store.history("t", "session:s", now=NOW + 1) == []
     await store.close()

@@ -1,6 +1,7 @@
 """Checkpoints: a thread of its own moves what was committed from the write-ahead log into the file.
 
-That takes an fsync or two, for which no question may wait.
+That takes an fsync or two, for which no question may wait. It also drops what was watched of sessions that
+are quiet: agents name a new one for every run.
 """
 
 from __future__ import annotations
@@ -8,12 +9,19 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
 _BUSY = 1000
 """Commits in a second above which a checkpoint does not wait for a quiet one."""
+
+SWEEP = 600.0
+"""Seconds between two sweeps of what was watched."""
+
+QUIET = 2 * 3600 * 1000
+"""Milliseconds after which a session is quiet: nothing of it counts any more, and its history is over."""
 
 _LONG = 16_384
 """Pages in the log (64 MiB) above which writers are held up once, so that it can begin anew."""
@@ -38,6 +46,7 @@ class Checkpointer:
 
     def _run(self) -> None:
         done = before = 0
+        swept = time.monotonic()
         while not self._stop.wait(self._interval):
             now = self.commits
             if now != done and (now == before or now - done > _BUSY):
@@ -50,6 +59,24 @@ class Checkpointer:
                         continue
                     _log.warning("the log of %s could not be moved into it: %s", self._path, error)
             before = now
+            if time.monotonic() - swept > SWEEP:
+                swept = time.monotonic()
+                try:
+                    sweep(self._path, time.time_ns() // 1_000_000)
+                except sqlite3.Error as error:
+                    _log.warning("quiet sessions in %s could not be dropped: %s", self._path, error)
+
+
+def sweep(path: Path, now: int) -> int:
+    """Drops what was watched of quiet sessions, some at a time. now: milliseconds. The number of them."""
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=1.0, isolation_level=None)
+    try:
+        return db.execute(
+            "DELETE FROM watched WHERE rowid IN (SELECT rowid FROM watched WHERE last < ? LIMIT 1000)",
+            (now - QUIET,),
+        ).rowcount
+    finally:
+        db.close()
 
 
 def _checkpoint(path: Path) -> None:

@@ -1,8 +1,11 @@
 """Counters in one SQLite file, shared by all processes of a machine.
 
-One thread owns the connection. It takes all calls that wait, reads what they touch, decides them one after
-the other, writes what changed and commits: many calls, one transaction. Nothing is remembered from one
-transaction to the next, since other processes write too.
+A call takes about a tenth of a millisecond, less than handing it to a thread and back. So it is done where it
+is made, as long as nobody else has the file and the disk is quick. A commit is a write without an fsync.
+
+Otherwise a thread does it. It takes all calls that wait, reads what they touch, decides them one after the
+other, writes what changed and commits: many calls, one transaction. It alone waits for neighbours, and for
+a disk that takes its time.
 """
 
 from __future__ import annotations
@@ -50,6 +53,15 @@ from tokenomics_core.counters.question import (
 from tokenomics_core.counters.state import Counter, Gate, Lease, TokenState
 from tokenomics_core.counters.store import Counters
 from tokenomics_core.counters.tables import Tables, Wanted
+
+SLOW = 0.001
+"""Seconds that calls may take of one turn of the event loop; what comes then is left to the thread."""
+
+REST = 0.1
+"""Seconds for which calls are left to it after a single one was slow; twice as long each time, up to
+LONGEST_REST, until one was quick again."""
+
+LONGEST_REST = 10.0
 
 _BATCH = 32
 """Calls decided in one go: the loop gets no say meanwhile, which must stay about a millisecond."""
@@ -111,12 +123,21 @@ class SqliteCounters(Counters):
         self._again: list[_Call] = []
         self._thread: threading.Thread | None = None
         self._checkpointer: Checkpointer | None = None
+        self._db: sqlite3.Connection | None = None
+        self._turn = threading.Lock()
+        """Held by whoever uses the connection."""
+
+        self._rest = REST
+        self._rests_until = 0.0
+        self._spent = 0.0
+        """Seconds that calls have taken of this turn of the loop."""
 
     async def open(self) -> None:
         if self._thread is None:
             db = await asyncio.to_thread(open_database, self.path, busy_timeout=self._busy_timeout)
             self._checkpointer = Checkpointer(self.path)
             self._checkpointer.start()
+            self._db = db
             self._thread = threading.Thread(target=self._run, args=(db,), name="counters", daemon=True)
             self._thread.start()
 
@@ -125,6 +146,7 @@ class SqliteCounters(Counters):
         thread, self._thread = self._thread, None
         checkpointer, self._checkpointer = self._checkpointer, None
         if thread is not None and checkpointer is not None:
+            self._db = None
             self._queue.put(None)
             await asyncio.to_thread(thread.join)
             await asyncio.to_thread(checkpointer.close)
@@ -226,10 +248,51 @@ class SqliteCounters(Counters):
 
     async def _call(self, work: _Work) -> Any:
         self._opened()
+        if not isinstance(work, _Repair):
+            call = _Call(work, None, None, time.monotonic())
+            if self._at_once(call):
+                if call.error is not None:
+                    raise call.error
+                return call.result
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._queue.put(_Call(work, loop, future, time.monotonic() + self._busy_timeout))
         return await future
+
+    def _at_once(self, call: _Call) -> bool:
+        """Does the call here and now; False when it has to be left to the thread."""
+        db, began = self._db, time.monotonic()
+        if db is None or began < self._rests_until or self._spent > SLOW:
+            return False
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            if self._again or not self._queue.empty():
+                # What came before is done before.
+                return False
+            self._transact(db, [call])
+        except sqlite3.Error:
+            # The thread waits for a neighbour, tries again, and finds the words.
+            return False
+        except Exception as error:
+            call.error = error
+        finally:
+            self._turn.release()
+            self._note(time.monotonic() - began)
+        return True
+
+    def _note(self, took: float) -> None:
+        if not self._spent:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._spent += took
+        if took <= SLOW:
+            self._rest = REST
+        else:
+            self._rests_until = time.monotonic() + self._rest
+            self._rest = min(2 * self._rest, LONGEST_REST)
+
+    def _next_turn(self) -> None:
+        self._spent = 0.0
 
     def _post(self, work: _Work) -> None:
         self._queue.put(_Call(work, None, None, time.monotonic() + self._busy_timeout))
@@ -251,12 +314,14 @@ class SqliteCounters(Counters):
                 self._again = []
                 if not batch:
                     continue
-                left = self._serve(db, batch)
+                with self._turn:
+                    left = self._serve(db, batch)
                 waiting = left + waiting
                 _deliver([call for call in batch if call not in left])
             # The last try; nobody is left who could try later.
             if self._again:
-                self._serve(db, self._again)
+                with self._turn:
+                    self._serve(db, self._again)
 
     def _wait(self, waiting: list[_Call]) -> bool:
         """Adds the calls that came; False when there will be no more."""

@@ -106,7 +106,8 @@ class Budget:
         prices = self._prices(exchange, limits)
         model = exchange.attempts[0].model
         size = estimate.text_bytes(exchange)
-        exactly = size <= estimate.SHORT
+        bounded = any(limit.limit is not None and limit.unit in ("tokens", "usd") for limit in limits)
+        exactly = bounded and size <= estimate.SHORT
         input_tokens = (
             estimate.exact(exchange, self.tokenizer, model) if exactly else estimate.quick(exchange, size)
         )
