@@ -1,13 +1,13 @@
-"""The parts of tokens' states that questions touch: read in one statement, written back where they changed.
+"""The parts of tokens' states that questions touch: read at once, written back where they changed.
 
 A step of SQLite gives the interpreter lock up and takes it back, which on a busy process costs more than the
-step. So what is read comes as one row of JSON, and what is written goes many rows to a statement.
+step. So a statement reads or writes many rows.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,36 +20,16 @@ from tokenomics_core.counters.state import KEPT, Bucket, Counter, Gate, Hold, Le
 type Pair = tuple[str, str]
 """A token, and a key of something of it."""
 
-_LEASE = "json_array(token, id, expires, tokens, charged, json(holds))"
+_LEASE = "SELECT token, id, expires, tokens, charged, holds FROM leases WHERE "
 _COUNTER = (
-    'json_array(token, key, unit, kind, length, start, "end", since, settled, reserved, override,'
-    " json(buckets))"
+    'SELECT token, key, unit, kind, length, start, "end", since, settled, reserved, override, buckets'
+    " FROM counters WHERE "
 )
-_GATE = "json_array(token, gates.key, until, reason)"
-_WATCHED = "json_array(token, session, json(state))"
-_READ = f"""
-WITH
-  held AS MATERIALIZED (
-    SELECT * FROM leases WHERE id IN (SELECT value FROM json_each(:leases))
-    UNION
-    SELECT leases.* FROM json_each(:due) AS asked CROSS JOIN leases
-    ON token = json_extract(asked.value, '$[0]') AND due <= json_extract(asked.value, '$[1]')
-  ),
-  wanted (token, key) AS (
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:counters)
-    UNION
-    SELECT held.token, json_extract(hold.value, '$[0]') FROM held, json_each(held.holds) AS hold
-  )
-SELECT
-  (SELECT json_group_array({_LEASE}) FROM held),
-  (SELECT json_group_array({_COUNTER}) FROM wanted CROSS JOIN counters USING (token, key)),
-  (SELECT json_group_array({_GATE}) FROM json_each(:gates) AS asked
-    CROSS JOIN gates ON token = json_extract(asked.value, '$[0]')
-    AND gates.key = json_extract(asked.value, '$[1]')),
-  (SELECT json_group_array({_WATCHED}) FROM json_each(:watched) AS asked
-    CROSS JOIN watched ON token = json_extract(asked.value, '$[0]')
-    AND session = json_extract(asked.value, '$[1]'))
-"""
+_GATE = "SELECT token, key, until, reason FROM gates WHERE "
+_WATCHED = "SELECT token, session, state FROM watched WHERE "
+
+_AT_ONCE = 64
+"""Values of one statement. They are filled up to a power of two: there are few statements to prepare."""
 
 
 @dataclass(slots=True)
@@ -83,29 +63,28 @@ class Tables:
         return state
 
     def read(self, db: sqlite3.Connection, wanted: Wanted) -> None:
-        values = {
-            "leases": orjson.dumps(list(wanted.leases)).decode(),
-            "due": orjson.dumps(list(wanted.due.items())).decode(),
-            "counters": orjson.dumps(list(wanted.counters)).decode(),
-            "gates": orjson.dumps(list(wanted.gates)).decode(),
-            "watched": orjson.dumps(list(wanted.watched)).decode(),
-        }
-        self._take(*map(orjson.loads, db.execute(_READ, values).fetchone()))
+        for ids in _chunks([(id,) for id in wanted.leases]):
+            self._take_leases(_rows(db, _LEASE + "id", ids))
+        for token, due in wanted.due.items():
+            self._take_leases(db.execute(_LEASE + "token = ? AND due <= ?", (token, due)))
+        counters = set(wanted.counters)
+        for token, state in self.states.items():
+            for lease in state.leases.values():
+                counters.update((token, hold.key) for hold in lease.holds)
+        for values in _chunks(list(counters)):
+            self._take_counters(_rows(db, _COUNTER + "(token, key)", values))
+        for values in _chunks(list(wanted.gates)):
+            self._take_gates(_rows(db, _GATE + "(token, key)", values))
+        for values in _chunks(list(wanted.watched)):
+            self._take_watched(_rows(db, _WATCHED + "(token, session)", values))
 
     def read_token(self, db: sqlite3.Connection, token: str) -> TokenState:
         """All that there is of a token."""
         # A token may have thousands of sessions: row by row, so that nobody waits long for the interpreter.
-        self._take(
-            *(
-                (orjson.loads(row) for (row,) in db.execute(f"SELECT {what} WHERE token = ?", (token,)))
-                for what in (
-                    f"{_LEASE} FROM leases",
-                    f"{_COUNTER} FROM counters",
-                    f"{_GATE} FROM gates",
-                    f"{_WATCHED} FROM watched",
-                )
-            )
-        )
+        self._take_leases(db.execute(_LEASE + "token = ?", (token,)))
+        self._take_counters(db.execute(_COUNTER + "token = ?", (token,)))
+        self._take_gates(db.execute(_GATE + "token = ?", (token,)))
+        self._take_watched(db.execute(_WATCHED + "token = ?", (token,)))
         return self.state(token)
 
     def write(self, db: sqlite3.Connection) -> None:
@@ -156,42 +135,64 @@ class Tables:
             if lost:
                 db.executemany(f"DELETE FROM {table} WHERE token = ? AND {column} = ?", list(lost))
 
-    def _take(
-        self, leases: Iterable[Any], counters: Iterable[Any], gates: Iterable[Any], watched: Iterable[Any]
-    ) -> None:
-        for token, id, expires, tokens, charged, holds in leases:
+    def _take_leases(self, rows: Iterable[Any]) -> None:
+        for token, id, expires, tokens, charged, holds in rows:
             lease = Lease(
                 id,
                 expires,
                 tokens,
                 [
                     Hold(key, unit, Window(kind, length, start, end), amount, progress)
-                    for key, unit, kind, length, start, end, amount, progress in holds
+                    for key, unit, kind, length, start, end, amount, progress in orjson.loads(holds)
                 ],
                 charged,
             )
             self.state(token).leases[id] = lease
             self._leases[id] = _lease_row(token, lease)
-        for row in counters:
+
+    def _take_counters(self, rows: Iterable[Any]) -> None:
+        for row in rows:
             token, key, unit, kind, length, start, end, since, settled, reserved, override, buckets = row
-            counter = Counter(
+            self.state(token).counters[key] = Counter(
                 unit,
                 Window(kind, length, start, end),
                 since,
                 settled,
                 reserved,
                 override,
-                [Bucket(*each) for each in buckets],
+                [Bucket(*each) for each in orjson.loads(buckets)] if buckets != "[]" else [],
             )
-            self.state(token).counters[key] = counter
-            self._read[token, key] = _counter_row(token, key, counter)
-        for token, key, until, reason in gates:
+            self._read[token, key] = row
+
+    def _take_gates(self, rows: Iterable[Any]) -> None:
+        for token, key, until, reason in rows:
             self.state(token).gates[key] = Gate(until, reason)
             self._gates[token, key] = (token, key, until, reason)
-        for token, session, state in watched:
-            seen = _watched(state)
+
+    def _take_watched(self, rows: Iterable[Any]) -> None:
+        for token, session, state in rows:
+            seen = _watched(orjson.loads(state))
             self.state(token).watched[session] = seen
             self._watched[token, session] = _watched_row(token, session, seen)
+
+
+def _chunks[T: tuple[Any, ...]](values: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(values), _AT_ONCE):
+        chunk = values[start : start + _AT_ONCE]
+        yield chunk + chunk[-1:] * (_power_of_two(len(chunk)) - len(chunk))
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << (count - 1).bit_length()
+
+
+def _rows(db: sqlite3.Connection, select: str, values: Sequence[tuple[Any, ...]]) -> Iterable[Any]:
+    """The rows whose columns, those at the end of the statement, are one of the values."""
+    if len(values[0]) == 1:
+        marks = ", ".join("?" * len(values))
+    else:
+        marks = "VALUES " + ", ".join(["(?, ?)"] * len(values))
+    return db.execute(f"{select} IN ({marks})", [each for value in values for each in value])
 
 
 def _nothing(counter: Counter) -> bool:
