@@ -12,6 +12,7 @@ import base64
 import hmac
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -23,6 +24,8 @@ from addons.guarded import guarded
 from addons.services import Services, in_thread
 from tokenomics_core.config.schema import AdminAuth
 from tokenomics_core.counters.question import CountersUnavailable
+from tokenomics_core.ledger import LedgerError
+from tokenomics_core.ledger.resets import record_reset
 from tokenomics_core.meter.dashboard import (
     SessionView,
     budgets_of,
@@ -70,7 +73,7 @@ class Dashboard:
         except Problem as problem:
             status, body = problem.status, {"error": str(problem)}
             headers |= problem.headers
-        except (CountersUnavailable, StoreError) as error:
+        except (CountersUnavailable, LedgerError, StoreError) as error:
             log.error("dashboard: %s", error)
             status, body = 500, {"error": str(error)}
         raw = b"" if flow.request.method == "HEAD" else orjson.dumps(body)
@@ -122,6 +125,8 @@ class Dashboard:
             raise Problem(409, "this is a token without a session; its own budgets are reset at the token")
         for view in named:
             await reset(self.services.counters, view.token, view.id, now)
+            ledger, at = self.services.config.dir / "ledger.db", self.services.now()
+            await in_thread(partial(record_reset, ledger, view.token, view.id, at))
 
 
 def logged_in(authorization: str, auth: AdminAuth) -> bool:

@@ -25,6 +25,10 @@ COMMANDS = {
     "serve": Command("tokenomics_cli.serve", "Run the gateway in the foreground."),
     "token": Command("tokenomics_cli.token", "Create, inspect, change and delete wrapper tokens."),
     "session": Command("tokenomics_cli.session", "Budgets and freezes of sessions."),
+    "usage": Command("tokenomics_cli.usage", "Show what each token may use, has used, and has left."),
+    "ledger": Command(
+        "tokenomics_cli.ledger", "The record of every request, and whether the counters agree."
+    ),
     "demo": Command("tokenomics_cli.demo", "See the gateway at work, without a key and without a network."),
     "version": Command("tokenomics_cli.version", "Print the version and what it runs on."),
 }

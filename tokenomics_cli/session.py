@@ -170,6 +170,7 @@ def reset(
     \b
     tokenomics-cli session reset nightly-run --yes --keep-budget
     """
+    from tokenomics_core.ledger.resets import record_reset
     from tokenomics_core.meter import dashboard
 
     if not yes and not _confirmed("Are you sure you want to reset this session?"):
@@ -180,6 +181,8 @@ def reset(
         if not view.id:
             raise CommandError("this is a token without a session; reset it with token update --reset-usage")
         await dashboard.reset(desk.counters, view.token, view.id, desk.now, keep_budget=keep_budget)
+        ledger = invocation.config.dir / "ledger.db"
+        await asyncio.to_thread(record_reset, ledger, view.token, view.id, datetime.now(UTC))
         return view.token
 
     owner = _run(invocation, work)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tokenomics_cli import token_usage
 from tokenomics_cli.command import Invocation, JsonFlag, command, new_group, print_json, warn
 from tokenomics_cli.errors import CommandError
 from tokenomics_cli.token_text import counted, print_head, print_policy, print_state, shown, summary, value
@@ -51,6 +52,9 @@ MergeFlag = Annotated[
 ]
 DisableFlag = Annotated[bool, typer.Option("--disable", help="Refuse the token, and keep its record.")]
 EnableFlag = Annotated[bool, typer.Option("--enable", help="Accept the token again.")]
+ResetFlag = Annotated[
+    bool, typer.Option("--reset-usage", help="Set what the token used to zero, in all its limits.")
+]
 OldFileFlag = Annotated[
     str, typer.Option("--old-file", metavar="PATH", help="The file that holds the old encryption secret.")
 ]
@@ -156,9 +160,10 @@ def update(
     enable: EnableFlag = False,
     replace: ReplaceFlag = False,
     merge: MergeFlag = False,
+    reset_usage: ResetFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Change a token's policy, expiry, label or state. It holds for the next request.
+    """Change a token's policy, expiry, label, state or usage. It holds for the next request.
 
     A policy that is complete by itself replaces the old one; one that is not changes the fields it names, and
     null removes a field. --replace and --merge say which is meant.
@@ -169,8 +174,10 @@ def update(
     from tokenomics_core.policy import describe_change, is_complete, merge_patch
     from tokenomics_core.tokens import CLEAR, TokenNotFound
 
-    if not policy and not expires and label is None and not (disable or enable):
-        raise CommandError("must provide --policy and/or --expires, --label, --disable or --enable")
+    if not policy and not expires and label is None and not (disable or enable or reset_usage):
+        raise CommandError(
+            "must provide --policy and/or --expires, --label, --disable, --enable or --reset-usage"
+        )
     if disable and enable:
         raise CommandError("--disable and --enable contradict each other; give one")
     if replace and merge:
@@ -200,13 +207,17 @@ def update(
                 )
         except TokenNotFound:
             raise _not_found("update", hash) from None
+    with _done_but("updated"):
+        was_reset = token_usage.reset(invocation, record) if reset_usage else None
+        token_usage.fill(invocation, before[0], record)
     changes = describe_change(before[0].policy_text, record.policy_text)
     notes = _notes(record.policy_text) if text else []
     if as_json:
         listed = [
             {"path": change.path, "old": value(change.old), "new": value(change.new)} for change in changes
         ]
-        print_json({**summary(record, datetime.now(UTC)), "changes": listed, "warnings": notes})
+        told = {} if was_reset is None else {"reset_counters": was_reset}
+        print_json({**summary(record, datetime.now(UTC)), "changes": listed, **told, "warnings": notes})
         return
     _warn_all(notes)
     print("Token updated.")
@@ -219,6 +230,8 @@ def update(
         print(f"  label: {before[0].label or '(none)'} -> {record.label or '(none)'}")
     if before[0].disabled != record.disabled:
         print("  disabled" if record.disabled else "  enabled")
+    if was_reset is not None:
+        print("  usage: reset to zero")
 
 
 @command(app, "delete")
@@ -234,6 +247,8 @@ def delete(invocation: Invocation, hash: HashFlag, as_json: JsonFlag = False) ->
             store.delete(full)
         except TokenNotFound:
             raise _not_found("delete", hash) from None
+    with _done_but("deleted"):
+        token_usage.forget(invocation, [full])
     if as_json:
         print_json({"hash": full, "deleted": True})
     else:
@@ -245,6 +260,8 @@ def purge(invocation: Invocation, as_json: JsonFlag = False) -> None:
     """Delete the records of all expired tokens."""
     with invocation.existing_store() as store:
         gone = store.purge(datetime.now(UTC)) if store else []
+    with _done_but("purged"):
+        token_usage.forget(invocation, gone)
     if as_json:
         print_json({"purged": gone})
         return
@@ -315,6 +332,18 @@ def _invalid_policy() -> Iterator[None]:
         raise CommandError(
             f"invalid policy: {error}", *([f"at {error.path}"] if error.path else [])
         ) from None
+
+
+@contextmanager
+def _done_but(verb: str) -> Iterator[None]:
+    """Around what happens to counters and ledger after the token store has changed."""
+    from tokenomics_core.counters import CountersUnavailable
+    from tokenomics_core.ledger import LedgerError
+
+    try:
+        yield
+    except (CountersUnavailable, LedgerError) as error:
+        raise CommandError(f"{verb}, but what was used stays as it was: {error}") from None
 
 
 def _notes(policy_text: str) -> list[str]:

@@ -18,6 +18,7 @@ from addons.dashboard import PREFIX, Dashboard, Problem, choose, forged, logged_
 from tokenomics_core.config.schema import Admin, AdminAuth, Session
 from tokenomics_core.counters.question import NANO, CountersUnavailable, Freeze, Window
 from tokenomics_core.counters.sqlite import SqliteCounters
+from tokenomics_core.ledger.resets import read_resets
 from tokenomics_core.meter.dashboard import SessionView
 
 A, B = "a" * 64, "b" * 64
@@ -126,7 +127,8 @@ class Site:
 
     def __init__(self, counters: SqliteCounters) -> None:
         self.counters = counters
-        self.config = SimpleNamespace(admin=Admin(), session=Session(default_budget_usd=10))
+        session = Session(default_budget_usd=10)
+        self.config = SimpleNamespace(admin=Admin(), session=session, dir=counters.path.parent)
         opened = asyncio.Event()
         opened.set()
         self.services: Any = SimpleNamespace(
@@ -212,6 +214,8 @@ async def test_reset_and_unfreeze(site: Site) -> None:
     )
     assert (await site.json("POST", "session/twice/reset", JSON))[0] == 409
     assert (await site.json("POST", f"session/twice/reset?token={B}", JSON))[0] == 200
+    # The ledger knows, so that counters made anew come out the same.
+    assert set(read_resets(site.config.dir / "ledger.db")) == {(A, "a:b"), (B, "twice")}
     left = (await site.json("GET", "sessions"))[1]["sessions"]
     assert [(each["token"], each["session_id"]) for each in left] == [(A, "twice")]
     assert (await site.json("POST", "session/gone/reset", JSON))[0] == 404

@@ -1,8 +1,9 @@
 """Recovery: what a process left behind that ended before its exchanges did becomes rows, and is settled.
 
 An intent is on disk before the provider sees the request. It holds the row as it is known by then, and the
-limits that the request counts against. What was seen of the stream by the last extension is known; where
-nothing is, the exchange is billed at what was reserved.
+limits that the request counts against. Nobody knows what came after the last extension of a stream, and its
+provider may have billed all that was reserved: so that is what the row says. Less would let a token use more
+than its limits with every crash.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -22,7 +22,7 @@ from tokenomics_core.counters.store import Counters
 from tokenomics_core.dialects.base import Usage
 from tokenomics_core.ledger.ledger import Ledger
 from tokenomics_core.ledger.row import Row, pack, priced, unpack
-from tokenomics_core.meter.lease import amounts
+from tokenomics_core.meter.lease import amounts, usd
 from tokenomics_core.meter.prices import Price, cost
 
 log = logging.getLogger("tokenomics")
@@ -70,14 +70,17 @@ async def recover(
     left = await counters.unsettled(alive)
     rows: list[Row] = []
     for entry in left:
-        known = await asyncio.to_thread(ledger.find, entry.id)
-        intent = Intent.unpack(entry.record)
-        row = known or (unpack(entry.row) if entry.row else recovered(entry, intent, price_of))
-        if known is None:
+        intent = _read(entry, Intent.unpack, entry.record)
+        row = await asyncio.to_thread(ledger.find, entry.id)
+        if row is None:
+            row = _read(entry, unpack, entry.row) if entry.row else None
+            row = row or recovered(entry, intent, price_of, now)
             ledger.record(row)
         rows.append(row)
-        used = amounts(intent.limits, row.input_tokens + row.output_tokens, row.cost_usd)
-        await counters.settle(Settlement(entry.id, entry.token, now, used, pack(row)))
+        # Without its limits a lease is left alone: it expires, and is charged what its row says.
+        if intent is not None:
+            used = amounts(intent.limits, row.input_tokens + row.output_tokens, row.cost_usd)
+            await counters.settle(Settlement(entry.id, entry.token, now, used, pack(row)))
     if not rows:
         return rows
     if await asyncio.to_thread(ledger.flush):
@@ -86,25 +89,53 @@ async def recover(
     return rows
 
 
-def recovered(entry: Unsettled, intent: Intent, price_of: PriceOf) -> Row:
-    """The row of an exchange of which only the intent is known."""
-    row = intent.row
-    total = _total(entry.progress) or _total(entry.reserved)
+def recovered(entry: Unsettled, intent: Intent | None, price_of: PriceOf, now: int) -> Row:
+    """The row of an exchange of which only the intent is known, or not even that.
+
+    now: milliseconds, the time of a row whose intent cannot be read.
+    """
+    row = intent.row if intent is not None else _bare(entry, now)
+    reserved, total = _amount(entry.reserved, "tokens:total"), _most(entry, "tokens:total")
     row.recovered, row.estimated = True, True
     row.error = ENDED
     row.output_tokens = max(0, total - row.input_tokens)
-    row.reserved_tokens = max(row.reserved_tokens, _total(entry.reserved))
-    price = price_of(row, intent.assume)
+    row.reserved_tokens = max(row.reserved_tokens, reserved)
+    price = price_of(row, intent.assume) if intent is not None else None
     if price is not None:
         bill = cost(price, Usage(row.input_tokens, row.output_tokens))
         for name, value in priced(price, bill).items():
             setattr(row, name, value)
+    elif money := _most(entry, "usd:total"):
+        # It had a price when it was sent.
+        row.cost_usd = usd(money)
     for key, amount in entry.reserved:
         if key == "usd:total":
-            row.reserved_usd = Decimal(amount).scaleb(-9)
+            row.reserved_usd = usd(amount)
     row.ended_at = row.started_at + timedelta(milliseconds=row.duration_ms)
     return row
 
 
-def _total(held: Sequence[tuple[str, int]]) -> int:
-    return next((amount for key, amount in held if key == "tokens:total"), 0)
+def _read[T](entry: Unsettled, unpack: Callable[[bytes], T], data: bytes) -> T | None:
+    """What an entry holds; None for what cannot be read. The other entries must not wait for it."""
+    try:
+        return unpack(data)
+    except Exception as error:
+        log.error(
+            "the journal's entry of %s cannot be read (%s): what it reserved is taken as used",
+            entry.id,
+            type(error).__name__,
+        )
+        return None
+
+
+def _bare(entry: Unsettled, now: int) -> Row:
+    moment = datetime.fromtimestamp(now / 1000, UTC)
+    return Row(entry.id, moment, moment, token_hash=entry.token)
+
+
+def _most(entry: Unsettled, key: str) -> int:
+    return max(_amount(entry.progress, key), _amount(entry.reserved, key))
+
+
+def _amount(held: Sequence[tuple[str, int]], wanted: str) -> int:
+    return next((amount for key, amount in held if key == wanted), 0)

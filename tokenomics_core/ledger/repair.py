@@ -23,7 +23,7 @@ ROUNDS = 20
 
 # Names may hold colons. None ends in something that could be the rest: a period and a zone hold none.
 _SCOPED = re.compile(
-    r"(session|provider):(.+):((?:tokens|usd):(?:total|rolling:[0-9]+|(?:hour|day|month)(?::[^:]+)?))",
+    r"(session|provider):(.*):((?:tokens|usd):(?:total|rolling:[0-9]+|(?:hour|day|month)(?::[^:]+)?))",
     re.DOTALL,
 )
 

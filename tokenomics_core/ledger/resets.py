@@ -28,10 +28,12 @@ def record_reset(path: Path, token_hash: str, session_id: str, at: datetime) -> 
         )
 
 
-def read_resets(path: Path) -> Resets:
-    """The resets of a ledger; none when there is no file. Raises LedgerError."""
-    if not path.exists():
-        return {}
-    with opened(path) as db:
-        rows = db.execute("SELECT token_hash, session_id, at FROM resets")
-        return {(token, session): at for token, session, at in rows}
+def read_resets(*paths: Path) -> Resets:
+    """The last resets in all these ledgers; none in a file that is not there. Raises LedgerError."""
+    resets: Resets = {}
+    for path in paths:
+        if path.exists():
+            with opened(path) as db:
+                for token, session, at in db.execute("SELECT token_hash, session_id, at FROM resets"):
+                    resets[token, session] = max(at, resets.get((token, session), ""))
+    return resets

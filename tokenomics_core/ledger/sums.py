@@ -23,6 +23,8 @@ from tokenomics_core.ledger.row import Row, timestamp
 from tokenomics_core.meter.lease import nano
 from tokenomics_core.meter.limits import Limits
 from tokenomics_core.meter.periods import milliseconds
+from tokenomics_core.policy import PolicyError
+from tokenomics_core.tokens import TokenRecord
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ALWAYS = ""
@@ -146,8 +148,12 @@ class Sums:
             rows = db.execute(
                 "SELECT token_hash, session_id, provider, started_at, ended_at, input_tokens + output_tokens,"
                 f" cost_usd FROM requests WHERE {'token_hash = :token' if only else 'token_hash > :token'}"
-                " AND seq > :seq",
-                {"token": only, "seq": self._read.get(path, 0)},
+                " AND seq > :seq AND ended_at >= :since",
+                {
+                    "token": only,
+                    "seq": self._read.get(path, 0),
+                    "since": self.resets.get((only, ""), _ALWAYS),
+                },
             )
             self.add(rows)
             self._read[path] = last
@@ -220,6 +226,17 @@ class Sums:
             self._groups[names] = group
         self._groups[token, session, provider] = group
         return group
+
+
+def limits_of(records: Iterable[TokenRecord]) -> dict[str, Limits]:
+    """What each token's policy limits, by its hash; without those whose policy is not valid any more."""
+    limits = {}
+    for record in records:
+        try:
+            limits[record.hash] = Limits(record.policy.resolve_global())
+        except (PolicyError, ValueError):
+            continue
+    return limits
 
 
 def in_ledger(limit: Limit) -> bool:

@@ -35,7 +35,7 @@ from tokenomics_core.ledger.recovery import Intent
 from tokenomics_core.ledger.row import Row, pack
 from tokenomics_core.meter import estimate
 from tokenomics_core.meter.largest_answer import UNKNOWN, largest_answer
-from tokenomics_core.meter.lease import Lease, amounts, claims, rate_of
+from tokenomics_core.meter.lease import ON_THE_WAY, Lease, amounts, claims, rate_of
 from tokenomics_core.meter.limits import applied_limit, refusal_message
 from tokenomics_core.meter.prices import Price, Prices, assumed
 from tokenomics_core.meter.tokenizer import Tokenizer
@@ -170,7 +170,7 @@ class Budget:
                     now=self.milliseconds(),
                     expires=self._expires(),
                     claims=lease.under(limits),
-                    want=lease.slice + lease.missing,
+                    want=lease.wanted,
                     need=lease.missing + 1,
                     progress=lease.progress(),
                 )
@@ -181,6 +181,13 @@ class Budget:
             return unavailable if lease.refused() else None
         if isinstance(answer, Granted):
             lease.extended(answer)
+            free = lease.free(answer.standings)
+            if free is not None and free < AMPLE * self.settings.slice:
+                # Nobody can lower its cap any more: it comes before those who have not begun.
+                under_way = sum(token == exchange.token.hash for token in self.leases.values())
+                await self._take_rest(
+                    exchange, lease, lease.longest - lease.granted, free // max(2, under_way)
+                )
             return None
         if answer.why == "limit" and not lease.refused():
             return None
@@ -287,21 +294,25 @@ class Budget:
             return
         fits = lease.granted
         if lease.slice:
-            free = lease.free()
+            lease.longest = wish.each * cap.choices
+            free = lease.free(lease.standings)
             if free is None or free >= AMPLE * self.settings.slice:
                 lease.most = wish.each * cap.choices if cap.asked else None
                 return
-            await self._take_rest(exchange, lease, wish.each * cap.choices - lease.granted, free)
+            await self._take_rest(exchange, lease, lease.longest - lease.granted, free // 2)
             fits = lease.granted // cap.choices
-        lease.most = lease.granted
+            if fits < wish.each:
+                # A provider that does not keep to its cap is noticed, and told to stop, within what is reserved.
+                fits -= min(ON_THE_WAY, fits // 8)
+        lease.most = min(fits, wish.each) * cap.choices if lease.slice else lease.granted
         unnamed = cap.asked is None and largest_answer(exchange.model) is None
         if fits < wish.each or (unnamed and (lease.left or 0) < RARE_CAP):
             exchange.output_cap = max(min(fits, wish.each), cap.least)
 
-    async def _take_rest(self, exchange: Exchange, lease: Lease, rest: int, free: int) -> None:
-        """A stream near the end of a budget: reserved is the whole answer, or half of what is free."""
+    async def _take_rest(self, exchange: Exchange, lease: Lease, rest: int, share: int) -> None:
+        """A stream near the end of a budget: reserved is the whole answer, or its share of what is free."""
         assert exchange.token is not None
-        more = min(rest, max(free // 2, self.settings.slice))
+        more = min(rest, max(share, self.settings.slice))
         if more <= 0:
             return
         try:

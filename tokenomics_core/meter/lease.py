@@ -98,8 +98,10 @@ class Lease:
     left: tokens of output that there would be if nobody else had anything reserved; None: no limit ends it.
     most: tokens of output that the request allows itself, None for no end; when they are granted, no more is
     asked for.
+    longest: tokens of output that the answer can have; 0 for unknown.
     slice: tokens that are asked for at a time; it doubles as the stream goes on.
-    counted: tokens of output that were seen in the stream so far.
+    counted: tokens of output that were seen in the stream so far, at most.
+    shown: the same, at least: what the provider's own cap is held against.
     over: by how much the provider's count may be more than ours.
     """
 
@@ -110,8 +112,10 @@ class Lease:
     standings: tuple[Standing, ...] = ()
     choices: int = 1
     most: int | None = None
+    longest: int = 0
     slice: int = 0
     counted: int = 0
+    shown: int = 0
     over: float = 1.0
     _ask_at: int = field(default=0, repr=False)
     _texts: int = field(default=0, repr=False)
@@ -146,8 +150,8 @@ class Lease:
     @property
     def short(self) -> bool:
         """Whether more output should be asked for now."""
-        whole = self.most is not None and self.most <= self.granted
-        return self.bounded and self.counted >= self._ask_at and not (whole and self.counted <= self.granted)
+        within = self.most is not None and self.shown <= self.most <= self.granted
+        return self.bounded and self.counted >= self._ask_at and not within
 
     @property
     def missing(self) -> int:
@@ -164,11 +168,11 @@ class Lease:
             self._seen += tokens(texts[self._texts])
             self._texts += 1
         usage = answer.usage
-        seen = max(math.ceil(self._seen * self.over), usage.output_tokens or 0)
-        if usage.input_tokens is not None:
-            # What the input is more than estimated is taken from the room of the output.
-            seen += max(0, usage.input_tokens - self.input_tokens)
-        self.counted = -(-seen // self.choices)
+        said = usage.output_tokens or 0
+        # What the input is more than estimated is taken from the room of the output.
+        more = max(0, (usage.input_tokens or 0) - self.input_tokens)
+        self.counted = -(-(max(math.ceil(self._seen * self.over), said) + more) // self.choices)
+        self.shown = -(-(max(self._seen, said) + more) // self.choices)
 
     def extended(self, granted: Granted) -> None:
         """Takes up what an extension gave."""
@@ -188,12 +192,18 @@ class Lease:
         self._ask_at = self.counted + max(1, room // 2)
         return False
 
-    def free(self) -> int | None:
-        """Tokens of output that were free when the lease was granted; None for no end."""
+    @property
+    def wanted(self) -> int:
+        """Tokens of output to ask for next."""
+        rest = self.longest - self.granted
+        return self.missing + (min(self.slice, rest) if rest > 0 else self.slice)
+
+    def free(self, standings: Sequence[Standing]) -> int | None:
+        """Tokens of output that are free by these standings; None for no end."""
         per_token = {claim.limit.key: claim.per_token for claim in self.claims if claim.limit.refuse}
         rooms = [
             standing.remaining // per_token[standing.key]
-            for standing in self.standings
+            for standing in standings
             if standing.remaining is not None and per_token.get(standing.key)
         ]
         return min(rooms, default=None)
