@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from mitmproxy import http
 
@@ -43,8 +44,7 @@ class Budget:
         assert exchange is not None
         refusal = await self.extend(exchange)
         if refusal is not None:
-            exchange.error = refusal.message
-            extend.tail = extend.flow.metadata["tap"].finish(refusal)
+            extend.tail = partial(extend.flow.metadata["tap"].finish, refusal)
             extend.ended = True
 
     async def _reserve(self, flow: http.HTTPFlow, exchange: Exchange) -> None:

@@ -24,6 +24,7 @@ import asyncio
 import collections
 import copy
 import inspect
+import logging
 import re
 import time
 import types
@@ -54,6 +55,8 @@ from tokenomics_core.refusal import Refusal
 from tokenomics_core.request_head import MAX_HEAD_BYTES
 from tokenomics_core.retry import next_attempt
 
+log = logging.getLogger("tokenomics")
+
 Commands = Generator[Any, Any, Any]
 
 HELD_LIMIT = 1024 * 1024
@@ -70,6 +73,15 @@ SLOWEST_BODY = 1024
 
 IDLE_CLIENT = 90.0
 """Seconds for which a client may keep a connection open between two requests."""
+
+TURN = 0.001
+"""Seconds, at least, between two looks at whether more came of a provider that was told to stop."""
+
+QUIET_TURNS = 4
+"""Turns in a row without a byte, after which all has come that it had sent."""
+
+MOST_TURNS = 50
+"""Turns for which it is listened to. On a busy loop they are long, as what was sent takes long to be read."""
 
 UPSTREAMS_PER_CLIENT = 100
 """Connections to one provider for one client connection (HTTP/2 clients run their streams side by side)."""
@@ -123,12 +135,13 @@ class Cut:
 class Extend:
     """A running stream whose lease is nearly used up. Nothing more of it is read until this is answered.
 
-    An addon gives the lease more, or sets `ended` and `tail`: the last bytes for the client.
+    An addon gives the lease more, or sets `ended` and `tail`, which makes the last bytes for the client. It
+    is called when the last byte of the provider was passed on.
     """
 
     flow: http.HTTPFlow
     ended: bool = False
-    tail: bytes = b""
+    tail: Callable[[], bytes] | None = None
 
 
 @dataclass
@@ -211,6 +224,8 @@ class Stream(layers.HttpStream):
         self.arrived = 0
         self.held: layers.ResponseHeaders | None = None
         self.held_body = b""
+        self.ending: Extend | None = None
+        self.turns = self.quiet_turns = 0
 
     @property
     def exchange(self) -> Exchange | None:
@@ -478,27 +493,44 @@ class Stream(layers.HttpStream):
 
     def state_stream_response_body(self, event: Any) -> Commands:
         self.last_byte = time.monotonic()
+        self.quiet_turns = 0
+        if self.ending is not None and isinstance(event, layers.ResponseEndOfMessage):
+            # It had come to its end by itself. The connection is half closed, and no use to others.
+            yield from self.cancel_upstream()
         yield from super().state_stream_response_body(event)
         exchange = self.exchange
         if exchange is None or self.server_state != self.state_stream_response_body:
             return
-        if exchange.lease is not None and exchange.lease.short and not exchange.stop:
-            yield from self.extend_lease(exchange)
+        lease = exchange.lease
+        if lease is not None and lease.short and not exchange.stop and self.ending is None:
+            yield from self.extend_lease()
         if exchange.stop and self.server_state == self.state_stream_response_body:
             yield from self.cancel_upstream()
             yield from self.send_response(already_streamed=True)
 
-    def extend_lease(self, exchange: Exchange) -> Commands:
+    def extend_lease(self) -> Commands:
         extend = Extend(self.flow)
         yield ExtendHook(extend)
         if extend.ended and self.server_state == self.state_stream_response_body:
-            exchange.stop = True
-            if not extend.tail:
-                yield from self.give_tail(
-                    Refusal(500, "internal_error", "the gateway failed on this stream and ended it")
-                )
-            else:
-                yield layers.SendHttp(layers.ResponseData(self.stream_id, extend.tail), self.context.client)
+            # The provider is told to stop. What it has sent until now it has billed: the client gets it.
+            self.ending = extend
+            yield commands.CloseTcpConnection(self.context.server, half_close=True)
+            self.deadline.arm(TURN)
+
+    def end_stream(self, extend: Extend) -> Commands:
+        yield from self.cancel_upstream()
+        try:
+            tail = extend.tail() if extend.tail is not None else b""
+        except Exception as error:
+            log.error("%s at the end of a stream", type(error).__name__)
+            tail = b""
+        if tail:
+            yield layers.SendHttp(layers.ResponseData(self.stream_id, tail), self.context.client)
+        else:
+            yield from self.give_tail(
+                Refusal(500, "internal_error", "the gateway failed on this stream and ended it")
+            )
+        yield from self.send_response(already_streamed=True)
 
     def send_response(self, already_streamed: bool = False) -> Commands:
         self.deadline.cancel()
@@ -563,6 +595,9 @@ class Stream(layers.HttpStream):
                 self.fail(Refusal(502, "upstream_failed", "failed to read upstream response"))
                 yield from self.answer_now()
                 return
+            if state == self.state_stream_response_body and self.ending is not None:
+                yield from self.end_stream(self.ending)
+                return
             if state == self.state_stream_response_body:
                 # The client gets the error in its own words, and then a connection that breaks off: no SDK
                 # and no simple reader can take what came for the whole.
@@ -597,6 +632,13 @@ class Stream(layers.HttpStream):
         elif state in (self.state_wait_for_response_headers, self.state_hold_answer):
             yield from self.cancel_upstream()
             yield from self.attempt_failed("the provider did not answer in time")
+        elif state == self.state_stream_response_body and self.ending is not None:
+            self.turns += 1
+            self.quiet_turns += 1
+            if self.quiet_turns < QUIET_TURNS and self.turns < MOST_TURNS:
+                self.deadline.arm(TURN)
+            else:
+                yield from self.end_stream(self.ending)
         elif state in (self.state_consume_response_body, self.state_stream_response_body):
             left = self.last_byte + self.limits.idle_timeout - time.monotonic()
             if left > 0:

@@ -154,6 +154,7 @@ class Frames:
             exchange.policy, exchange.attempts = connection.upgrade.policy, connection.upgrade.attempts
             exchange.sent = True
             try:
+                self._govern(connection, exchange)
                 await self.budget.reserve(exchange)
             except Refusal as refusal:
                 exchange.upstream_status = 200

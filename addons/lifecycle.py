@@ -81,8 +81,11 @@ class Lifecycle:
             await services.counters.open()
             await services.recover()
         except CountersUnavailable as error:
-            # Requests are refused one by one, until the store answers.
-            log.error("%s", error)
+            # Requests are refused one by one, until the store answers. At an error mitmproxy would end here.
+            log.warning("%s", error)
+        except Exception as error:
+            # What was reserved stays reserved, and `_keep` tries again.
+            log.warning("%s while exchanges that a crash left open were settled", type(error).__name__)
         services.opened.set()
 
     async def _keep(self) -> None:

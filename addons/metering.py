@@ -197,6 +197,7 @@ class _Tap:
     def finish(self, refusal: Refusal) -> bytes:
         """What ends the stream at this place: as if its output cap was reached, with the reason in it."""
         self.exchange.stop = True
+        self.exchange.error = refusal.message
         if refusal.status >= 500:
             framing = self.exchange.dialect.framing(self.exchange.path, self.exchange.query)
             return self.scrubber.close() + self.exchange.dialect.error_event(

@@ -1,7 +1,8 @@
 """The text of an answer: always the same for the same request, and known beforehand to whoever asks.
 
 The answer to ``hello`` is ``pong: hello``. Words in brackets in the user's text change it:
-``[tokens=500]`` answers with exactly so many tokens, ``[delay=0.05]`` waits so long before each of them.
+``[tokens=500]`` answers with exactly so many tokens, ``[delay=0.05]`` waits so long before each of them,
+``[ignore_cap=1]`` says all of it, whatever the output limit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tests.fake_provider.call import Manner
 
 # One token for this provider, and one for the tokenizers of most models.
 FILLER = " the"
-_DIRECTIVE = re.compile(r"\[(tokens|delay)=(\d+(?:\.\d+)?)\]")
+_DIRECTIVE = re.compile(r"\[(tokens|delay|ignore_cap)=(\d+(?:\.\d+)?)\]")
 
 
 @dataclass
@@ -53,14 +54,16 @@ def compose(
 ) -> Answer:
     """The answer to the user's last text.
 
-    limit: most tokens of output. tools: name and JSON Schema of each function on offer; the first is called
-    with the text as its first argument. Pass none when the last word was a tool's.
+    limit: most tokens of output. tools: name and JSON Schema of each function on
+    offer; the first is called with the text as its first argument. Pass none when the last word was a tool's.
     """
     for name, value in _DIRECTIVE.findall(asked):
         if name == "tokens" and manner.tokens is None:
             manner.tokens = int(float(value))
         elif name == "delay" and not manner.delay:
             manner.delay = float(value)
+        elif name == "ignore_cap":
+            manner.ignore_cap = bool(float(value))
     tool = _tool_call(asked, manner, tools or [])
     if tool:
         pieces = billing.pieces(tool.arguments)
@@ -72,7 +75,7 @@ def compose(
         pieces = [FILLER] * manner.tokens
     else:
         pieces = billing.pieces(f"pong: {asked}")
-    if limit is not None and len(pieces) > limit:
+    if limit is not None and len(pieces) > limit and not manner.ignore_cap:
         return Answer(pieces[:limit], cut=True, tool=tool)
     return Answer(pieces, tool=tool)
 

@@ -21,8 +21,8 @@ Behaviour = Callable[[Call, Options], Awaitable[bool | None]]
 BEHAVIOURS: dict[str, Behaviour] = {}
 
 _MANNER_OPTIONS = (
-    "text", "tokens", "pieces", "tool", "delay", "first_byte", "usage", "cut_bytes", "message", "code",
-    "cut_after", "hang_after", "close_after", "error_after",
+    "text", "tokens", "pieces", "tool", "delay", "fast", "first_byte", "usage", "cut_bytes", "message",
+    "code", "cut_after", "hang_after", "close_after", "error_after", "ignore_cap",
 )  # fmt: skip
 
 

@@ -25,8 +25,10 @@ class Manner:
     text, tokens, pieces: what to say instead of the echo: a text, a filler of so many tokens, or these
         deltas.
     tool: name and arguments of a function to call, whether tools were offered or not.
+    ignore_cap: say all of it, whatever cap of output the request names.
     fail: answer with the dialect's own error of this status.
-    delay: seconds before each event but the first; first_byte: seconds before the answer begins.
+    delay: seconds before each event but the first; fast: so many more come without it.
+    first_byte: seconds before the answer begins.
     cut_after, hang_after, close_after, error_after: after so many events the connection is reset, falls
         silent, is closed without the end of the body, or tells an error in the stream.
     usage: ``true``, ``none`` or ``zero``.
@@ -38,11 +40,13 @@ class Manner:
     tokens: int | None = None
     pieces: list[str] | None = None
     tool: dict[str, Any] | None = None
+    ignore_cap: bool = False
     fail: int = 0
     message: str = ""
     code: str = ""
     error_body: bytes | None = None
     delay: float = 0.0
+    fast: int = 0
     first_byte: float = 0.0
     cut_after: int | None = None
     hang_after: int | None = None

@@ -56,7 +56,7 @@ async def _stream(call: Call, reply: Reply, headers: Headers, error_event: Error
         if number == manner.error_after:
             await _write(call, error_event(), manner)
             break
-        if number and manner.delay:
+        if number > manner.fast and manner.delay:
             await asyncio.sleep(manner.delay)
         await _send_event(call, event, packer)
     if packer:

@@ -56,7 +56,7 @@ async def send(
         if number == manner.error_after:
             await socket.send(error_event(ProviderError(500, "the server had an error")))
             return
-        if number and manner.delay:
+        if number > manner.fast and manner.delay:
             await asyncio.sleep(manner.delay)
         await socket.send(event)
         record.bill.output_tokens += tokens

@@ -1,16 +1,37 @@
+import json
 import sqlite3
 import stat
 import threading
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 
 from tests.ledger.build import START, TOKEN_HASH, a_row
 from tokenomics_core.ledger import Ledger, LedgerError, LedgerFull, Row, read_rows
 from tokenomics_core.ledger.database import insert_rows, open_for_writing
-from tokenomics_core.ledger.row import COLUMNS
+from tokenomics_core.ledger.row import COLUMNS, to_json
+
+FIRST_VERSION = (
+    """CREATE TABLE requests (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, started_at TEXT NOT NULL, ended_at TEXT NOT NULL,
+        duration_ms INTEGER NOT NULL, kind TEXT NOT NULL, parent_id TEXT, token_hash TEXT, ingress TEXT,
+        method TEXT, path TEXT, dialect TEXT, operation TEXT, stream INTEGER NOT NULL, requested_model TEXT,
+        model TEXT, fallback_model TEXT, provider TEXT, base_key_env TEXT, upstream_host TEXT, upstream_url
+        TEXT, status INTEGER NOT NULL, upstream_status INTEGER NOT NULL, refusal TEXT, error TEXT,
+        input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, estimated INTEGER NOT NULL,
+        cached_input_tokens INTEGER, cache_creation_tokens INTEGER, reasoning_tokens INTEGER, actual_model
+        TEXT, finish_reason TEXT, rate_limit_remaining_requests INTEGER, rate_limit_remaining_tokens
+        INTEGER, rate_limit_reset TEXT, upstream_id TEXT, upstream_request_id TEXT, retry_count INTEGER NOT
+        NULL, attempts TEXT NOT NULL, rule_matches TEXT NOT NULL, metadata TEXT NOT NULL, request_bytes
+        INTEGER NOT NULL, response_bytes INTEGER NOT NULL, remote_addr TEXT, user_agent TEXT
+    )""",
+    "CREATE INDEX requests_started_at ON requests (started_at)",
+    "CREATE INDEX requests_token_hash ON requests (token_hash, started_at)",
+)
+"""The schema of the first version, as it was released."""
 
 
 @pytest.fixture
@@ -32,8 +53,81 @@ def test_the_columns_are_the_fields_of_a_row(path):
     with closing(sqlite3.connect(path)) as db:
         columns = [record[1] for record in db.execute("PRAGMA table_info(requests)")]
         assert columns == ["seq", *COLUMNS]
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+NEW_COLUMNS = {
+    "session_id": "",
+    "cost_usd": None,
+    "cost_by_class": {},
+    "price_id": "",
+    "price_source": "",
+    "price_as_of": None,
+    "reserved_tokens": 0,
+    "reserved_usd": None,
+    "recovered": False,
+}
+"""What a row of the first version says in the columns that came later."""
+
+
+def test_a_file_of_the_first_version_keeps_its_rows(path):
+    make_first_version(path, [a_row(1), a_row(2, kind="frame", estimated=True)])
+    ledger = Ledger(path)
+    assert list(ledger.rows()) == [a_row(1, **NEW_COLUMNS), a_row(2, kind="frame", estimated=True)]
+    assert ledger.find(a_row(2).id) == a_row(2, kind="frame", estimated=True)
+    ledger.record(a_row(1, output_tokens=7))
+    priced = a_row(3, session_id="s-1", cost_usd=Decimal("0.000000001"), price_as_of=date(2026, 3, 1))
+    ledger.record(priced)
+    assert ledger.close()
+    first, _, last = read_rows(path)
+    assert (first, last) == (a_row(1), priced)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert [record[1] for record in db.execute("PRAGMA table_info(requests)")] == ["seq", *COLUMNS]
+
+
+def test_a_file_is_migrated_by_one_of_two_that_open_it(path):
+    make_first_version(path, [a_row(1)])
+    ledgers = []
+    threads = [threading.Thread(target=lambda: ledgers.append(Ledger(path))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ledgers) == 4
+    assert all(list(ledger.rows()) == [a_row(1)] for ledger in ledgers)
+    assert all([ledger.close() for ledger in ledgers])
+
+
+def test_a_file_of_a_later_version_is_left_alone(path):
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 4")
+    with pytest.raises(LedgerError, match="newer Tokenomics"):
+        Ledger(path)
+
+
+def make_first_version(path, rows):
+    """A ledger as the first version left it, with these rows."""
+    path.parent.mkdir()
+    old = [column for column in COLUMNS if column not in NEW_COLUMNS]
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in FIRST_VERSION:
+            db.execute(statement)
+        db.execute("PRAGMA user_version = 1")
+        for row in json.loads(to_json(rows)):
+            values = dict(zip(COLUMNS, row, strict=True))
+            db.execute(
+                f"INSERT INTO requests ({', '.join(old)}) VALUES ({', '.join('?' * len(old))})",
+                [_as_stored(values[column]) for column in old],
+            )
+
+
+def _as_stored(value):
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return None if value == "" else value
 
 
 def test_types_as_sqlite_sees_them(path):

@@ -1,16 +1,23 @@
+import json
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ledger.build import KEY, START, TOKEN_HASH, WRAPPER, an_attempt, an_exchange, row_of
+from tests.ledger.build import KEY, START, TOKEN_HASH, WRAPPER, a_row, an_attempt, an_exchange, row_of
+from tokenomics_core.counters.question import Claim, Limit
 from tokenomics_core.dialects.base import Answer, Usage
 from tokenomics_core.exchange import Failure
-from tokenomics_core.ledger import read_rows
+from tokenomics_core.ledger import Row, read_rows
 from tokenomics_core.ledger.database import insert_rows, open_for_writing
+from tokenomics_core.ledger.row import COLUMNS, pack, unpack
+from tokenomics_core.meter.lease import Lease
+from tokenomics_core.meter.prices import assumed, cost
 from tokenomics_core.providers import Target
 from tokenomics_core.refusal import Refusal
 
@@ -63,7 +70,52 @@ def test_an_answered_request():
         "response_bytes": 9876,
         "remote_addr": "127.0.0.1",
         "user_agent": "shop-bot/2.1",
+        "session_id": "",
+        "cost_usd": None,
+        "cost_by_class": {},
+        "price_id": "",
+        "price_source": "",
+        "price_as_of": None,
+        "reserved_tokens": 0,
+        "reserved_usd": None,
+        "recovered": False,
     }
+
+
+def test_a_priced_request():
+    price = replace(
+        assumed("2.5", "10"),
+        id="genai-prices:openai/gpt-4o@2024-10-01",
+        source="genai-prices 0.1",
+        as_of=date(2024, 10, 1),
+        cached_input=Decimal("1.25"),
+    )
+    usage = Usage(1500, 655, 1024)
+    row = row_of(an_exchange(session="s-1"), price=price, cost=cost(price, usage))
+    assert (row.session_id, row.cost_usd) == ("s-1", Decimal("0.00902"))
+    by_class = {name: Decimal(usd) for name, usd in row.cost_by_class.items()}
+    assert by_class == {
+        "input": Decimal("0.00119"),
+        "cached_input": Decimal("0.00128"),
+        "output": Decimal("0.00655"),
+    }
+    assert (row.price_id, row.price_source, row.price_as_of) == (price.id, price.source, price.as_of)
+
+
+def test_a_free_request_costs_nothing_and_an_unknown_price_is_not_known():
+    free = assumed("0", "0")
+    row = row_of(an_exchange(), price=free, cost=cost(free, Usage(1500, 655)))
+    assert (row.cost_usd, row.cost_by_class, row.price_as_of) == (0, {}, None)
+    row = row_of(an_exchange(), price=None, cost=None)
+    assert (row.cost_usd, row.price_id) == (None, "")
+
+
+def test_what_was_reserved():
+    total, money = Limit("tokens:total", "tokens"), Limit("usd:total", "usd")
+    claims = (Claim(total, 20, 1), Claim(money, 50_000, 10_000))
+    lease = Lease(claims, input_tokens=20, granted=100, left=None)
+    row = row_of(an_exchange(lease=lease))
+    assert (row.reserved_tokens, row.reserved_usd) == (120, Decimal("0.00105"))
 
 
 def test_a_fallback_that_answered():
@@ -289,3 +341,62 @@ def test_any_row_survives_the_way_to_the_table_and_back(path, text, number):
         db.execute("DELETE FROM requests")
         assert insert_rows(db, [row]) == [row]
     assert list(read_rows(path)) == [row]
+
+
+plain = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20)
+counts = st.integers(0, 2**53)
+moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(lambda each: each.replace(tzinfo=UTC))
+money = st.decimals(0, 10**6, places=12)
+json_objects = st.dictionaries(plain, plain | counts, max_size=3)
+OF_TYPE = {
+    "str": plain,
+    "int": counts,
+    "bool": st.booleans(),
+    "datetime": moments,
+    "int | None": st.none() | counts,
+    "date | None": st.none() | st.dates(),
+    "Decimal | None": st.none() | money,
+    "Kind": st.sampled_from(["request", "upgrade", "frame"]),
+    "dict[str, str]": st.dictionaries(plain, plain, max_size=3),
+    "list[dict[str, Any]]": st.lists(json_objects, max_size=3),
+}
+rows = st.builds(Row, **{each.name: OF_TYPE[str(each.type)] for each in fields(Row)})
+
+
+@given(row=rows)
+def test_any_row_is_unpacked_as_it_was_packed(row):
+    assert unpack(pack(row)) == row
+
+
+@given(row=rows)
+def test_any_packed_row_reaches_the_table(path, row):
+    row = replace(row, id=row.id or "req_1")
+    with closing(open_for_writing(path, busy_timeout=1)) as db:
+        db.execute("DELETE FROM requests")
+        assert insert_rows(db, [unpack(pack(row))]) == [row]
+    assert list(read_rows(path)) == [row]
+
+
+def test_money_is_packed_exactly():
+    amounts = [Decimal("0.000000001"), Decimal("1E-12"), Decimal("123456789.000000001"), Decimal(0)]
+    for amount in amounts:
+        row = a_row(cost_usd=amount, reserved_usd=amount, price_as_of=date(2025, 6, 10))
+        assert unpack(pack(row)) == row
+        assert json.loads(pack(row))["cost_usd"] == f"{amount:f}"
+
+
+def test_a_row_packed_by_another_version_is_read():
+    packed = json.loads(pack(a_row(1, recovered=True)))
+    packed["a_later_column"] = [1, 2]
+    del packed["session_id"], packed["cost_usd"]
+    assert unpack(json.dumps(packed).encode()) == a_row(1, recovered=True)
+
+
+@pytest.mark.parametrize("broken", [b"", b"{", b"[]", b"{}", b'{"id": "req_1", "started_at": "yesterday"}'])
+def test_what_is_no_packed_row_is_not_read(broken):
+    with pytest.raises((ValueError, TypeError)):
+        unpack(broken)
+
+
+def test_every_column_is_packed():
+    assert tuple(json.loads(pack(a_row()))) == COLUMNS

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.memory_counters import MemoryCounters
-from tokenomics_core.counters.question import Freeze
+from tokenomics_core.counters.question import Freeze, Granted
 from tokenomics_core.dialects import recognise
 from tokenomics_core.dialects.base import Answer, Usage
 from tokenomics_core.exchange import Attempt, Exchange, Ingress
@@ -19,7 +19,7 @@ from tokenomics_core.json_body import JsonBody
 from tokenomics_core.ledger import Row
 from tokenomics_core.ledger.recovery import Intent
 from tokenomics_core.meter.budget import Budget, Settings
-from tokenomics_core.meter.lease import nano
+from tokenomics_core.meter.lease import ON_THE_WAY, Lease, nano
 from tokenomics_core.meter.limits import Limits
 from tokenomics_core.meter.prices import Prices, cost
 from tokenomics_core.meter.tokenizer import Tokenizer
@@ -192,11 +192,17 @@ async def test_near_the_end_of_a_budget_the_provider_itself_ends_a_stream():
     exchange = await world.reserve(stream=True, max_tokens=64_000)
     lease = exchange.lease
     assert lease is not None
-    assert exchange.output_cap == lease.granted < 1000 - lease.input_tokens
+    assert exchange.output_cap == lease.granted - ON_THE_WAY
+    assert lease.granted < 1000 - lease.input_tokens
     answer = Answer()
-    answer.usage.output_tokens = lease.granted
+    answer.usage.output_tokens = exchange.output_cap
     lease.count(answer, len)
     assert not lease.short
+    # One that does not keep to its cap is noticed while what it sends is still reserved.
+    answer.usage.output_tokens += 1
+    lease.count(answer, len)
+    assert lease.short
+    assert not lease.missing
 
 
 async def test_a_stream_uses_what_it_has_before_it_is_ended():
@@ -218,6 +224,54 @@ async def test_a_stream_uses_what_it_has_before_it_is_ended():
     assert ended.code == "budget_exceeded"
     assert lease.granted - 5 <= lease.counted <= lease.granted
     assert len(asked) < 10
+
+
+async def test_a_cap_that_is_reserved_is_not_held_against_what_was_counted_too_high():
+    world = World(max_tokens=1000)
+    exchange = await world.reserve(stream=True, max_tokens=64_000)
+    lease = exchange.lease
+    assert lease is not None
+    assert lease.most is not None
+    assert lease.over > 1
+    answer = Answer()
+    for tokens in range(1, lease.granted + 1):
+        answer.add_text(" cat")
+        lease.count(answer, TOKENIZER.counter("priced"))
+        assert lease.shown == tokens < lease.counted + (tokens < 4)
+        # Past its cap the provider ignores it, whatever its tokenizer.
+        assert lease.short == (tokens > lease.most)
+
+
+async def test_a_stream_that_nobody_can_cap_any_more_takes_its_share_of_what_is_left():
+    world = World(max_tokens=13_500)
+    first = await world.reserve(stream=True, max_tokens=64_000)
+    await world.reserve(max_tokens=2000)
+    assert first.output_cap is None
+    lease = first.lease
+    assert lease is not None
+    assert lease.granted == 100
+    _, reserved = world.counter("tokens:total")
+    lease.counted = 80
+    assert await world.budget.extend(first, world.limits(first)) is None
+    # Of two that are under way each can have as much.
+    share = (13_500 - reserved - 100) // 2
+    assert lease.granted == 200 + share
+    assert world.counter("tokens:total")[1] == reserved + 100 + share
+
+
+async def test_no_more_is_asked_for_than_the_answer_can_become():
+    world = World(max_tokens=1_000_000)
+    exchange = await world.reserve(stream=True, max_tokens=130)
+    lease = exchange.lease
+    assert lease is not None
+    assert (lease.granted, lease.longest) == (100, 130)
+    lease.counted = 75
+    assert await world.budget.extend(exchange, world.limits(exchange)) is None
+    assert lease.granted == 130
+    # A provider that goes beyond is asked for by what is missing, and a slice.
+    lease.counted = lease.shown = 140
+    assert lease.short
+    assert lease.wanted == 10 + lease.slice
 
 
 async def test_who_finds_the_room_taken_waits_for_it_to_be_given_back():
@@ -333,3 +387,13 @@ async def test_embeddings_reserve_no_output():
     assert exchange.lease is not None
     assert exchange.lease.granted == 0
     assert exchange.output_cap is None
+
+
+def test_a_stream_that_lives_on_crumbs_is_ended_before_they_are_used_up():
+    lease = Lease((), input_tokens=0, granted=96, left=1000, slice=16)
+    lease.extended(Granted(2, left=2))
+    lease.counted = lease.shown = 98 - ON_THE_WAY - 1
+    assert not lease.short
+    lease.counted = lease.shown = 98 - ON_THE_WAY
+    assert lease.short
+    assert lease.refused()

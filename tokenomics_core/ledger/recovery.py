@@ -95,19 +95,19 @@ def recovered(entry: Unsettled, intent: Intent | None, price_of: PriceOf, now: i
     now: milliseconds, the time of a row whose intent cannot be read.
     """
     row = intent.row if intent is not None else _bare(entry, now)
-    reserved, total = _amount(entry.reserved, "tokens:total"), _most(entry, "tokens:total")
+    total, money = _most(entry, "tokens:total"), _most(entry, "usd:total")
     row.recovered, row.estimated = True, True
     row.error = ENDED
     row.output_tokens = max(0, total - row.input_tokens)
-    row.reserved_tokens = max(row.reserved_tokens, reserved)
+    row.reserved_tokens = max(row.reserved_tokens, _amount(entry.reserved, "tokens:total"))
     price = price_of(row, intent.assume) if intent is not None else None
     if price is not None:
         bill = cost(price, Usage(row.input_tokens, row.output_tokens))
         for name, value in priced(price, bill).items():
             setattr(row, name, value)
-    elif money := _most(entry, "usd:total"):
-        # It had a price when it was sent.
-        row.cost_usd = usd(money)
+    if usd(money) != (row.cost_usd or 0):
+        # Another model may have answered, or tokens of a dearer class; or its price is known no more.
+        row.cost_usd, row.cost_by_class = usd(money), {}
     for key, amount in entry.reserved:
         if key == "usd:total":
             row.reserved_usd = usd(amount)
@@ -120,7 +120,8 @@ def _read[T](entry: Unsettled, unpack: Callable[[bytes], T], data: bytes) -> T |
     try:
         return unpack(data)
     except Exception as error:
-        log.error(
+        # A warning: mitmproxy ends what logs an error while it starts.
+        log.warning(
             "the journal's entry of %s cannot be read (%s): what it reserved is taken as used",
             entry.id,
             type(error).__name__,

@@ -138,7 +138,7 @@ class Row:
 
     reserved_usd: Decimal | None = None
     recovered: bool = False
-    """The process ended before the exchange did. Its tokens are those seen by then, else those reserved."""
+    """The process ended before the exchange did. Its tokens and its cost are those that were reserved."""
 
     @classmethod
     def of(

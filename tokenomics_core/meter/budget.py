@@ -245,10 +245,9 @@ class Budget:
         strict = policy.unknown_price == "refuse" and any(
             limit.unit == "usd" and limit.limit is not None and limit.refuse for limit in limits
         )
-        billed = exchange.dialect.counts_tokens or (
-            exchange.dialect.name == "unknown" and exchange.method == "POST" and bool(exchange.model)
-        )
-        if not billed:
+        named = exchange.method == "POST" and bool(exchange.model)
+        unbilled = exchange.dialect.name == "unknown" and not named
+        if unbilled or exchange.dialect.operation == "count_tokens":
             return []
         prices: list[Price | None] = []
         kept: list[Attempt] = []
@@ -272,6 +271,10 @@ class Budget:
         if exchange.dialect.name == "unknown":
             named = exchange.method == "POST" and bool(exchange.model)
             return _Wish(UNKNOWN, 1, SHARE) if named else _Wish(0, 0)
+        if exchange.body is None and exchange.dialect.name == "openai_realtime":
+            # A response that the provider began by itself, when somebody had spoken.
+            most = largest_answer(model) or UNKNOWN
+            return _Wish(most, 1, SHARE, each=most)
         if exchange.body is None:
             return _Wish(0, 0)
         cap = exchange.dialect.output_cap(exchange.path, exchange.body, model)
@@ -302,7 +305,7 @@ class Budget:
             await self._take_rest(exchange, lease, lease.longest - lease.granted, free // 2)
             fits = lease.granted // cap.choices
             if fits < wish.each:
-                # A provider that does not keep to its cap is noticed, and told to stop, within what is reserved.
+                # A provider that passes its cap is noticed, and told to stop, within what is reserved.
                 fits -= min(ON_THE_WAY, fits // 8)
         lease.most = min(fits, wish.each) * cap.choices if lease.slice else lease.granted
         unnamed = cap.asked is None and largest_answer(exchange.model) is None

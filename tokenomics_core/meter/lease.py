@@ -178,7 +178,8 @@ class Lease:
         """Takes up what an extension gave."""
         self.granted += granted.tokens
         self.left = granted.left if granted.left is not None else self.left
-        self._ask_at = self.granted - min(self.slice, granted.tokens) // 4
+        # The last few of a limit come in crumbs: also then there is time left to be denied more.
+        self._ask_at = self.granted - max(ON_THE_WAY, min(self.slice, granted.tokens) // 4)
         self.slice *= 2
 
     def refused(self) -> bool:

@@ -46,6 +46,9 @@ async def serve(call: Call, socket: WebSocket) -> None:
                 await socket.send(_event(kind, item=item, previous_item_id=None))
             case "response.create":
                 await _respond(session, socket, frame.get("response") or {})
+            case "input_audio_buffer.commit":
+                # As after a pause in what was spoken: it answers without being asked.
+                await _respond(session, socket, {})
             case "response.cancel" | "input_audio_buffer.append" | "input_audio_buffer.clear":
                 continue
             case kind:
