@@ -76,7 +76,6 @@ class Lifecycle:
     async def _open_counters(self) -> None:
         """What processes left that are gone is settled before the first question is asked."""
         services = self.services
-        services.owners.claim(services.instance)
         try:
             await services.counters.open()
             await services.recover()

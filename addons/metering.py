@@ -128,13 +128,8 @@ class Metering:
         reader = exchange.dialect.stream_reader(framing, hide_usage=exchange.hide_usage)
         reader.usage_wanted = exchange.body is not None and exchange.dialect.wants_usage(exchange.body)
         exchange.answer = reader.answer
-        tokens = None
-        if exchange.lease is not None and exchange.lease.bounded:
-            attempt = exchange.attempt
-            model = attempt.model if attempt else exchange.model
-            tokens = self.services.tokenizer.counter(model)
-            # It may have to end, and not in the middle of an event.
-            reader.hold()
+        attempt = exchange.attempt
+        tokens = self.services.tokenizer.counter(attempt.model if attempt else exchange.model)
         tap = _Tap(exchange, reader, StreamScrubber(secret), decompress, tokens)
         flow.metadata["tap"] = tap
         response.stream = tap
@@ -156,13 +151,16 @@ class _Tap:
         reader: StreamReader,
         scrubber: StreamScrubber,
         decompress: Callable[[bytes], bytes] | None,
-        tokens: Callable[[str], int] | None,
+        tokens: Callable[[str], int],
     ) -> None:
         self.exchange = exchange
         self.reader = reader
         self.scrubber = scrubber
         self.decompress = decompress
         self.tokens = tokens
+        self.held = False
+        if exchange.lease is not None and exchange.lease.bounded:
+            self.hold()
         self.passed = False
         """Whether the client was given anything."""
 
@@ -179,8 +177,7 @@ class _Tap:
                 data = self.decompress(data)
             self.exchange.response_bytes += len(data)
             passed = self.reader.feed(data)
-            if self.tokens is not None and self.exchange.lease is not None:
-                self.exchange.lease.count(self.reader.answer, self.tokens)
+            self._count()
             return self.scrubber.feed(passed)
         except Exception as error:
             # mitmproxy would drop this piece and let the rest of the stream pass unread.
@@ -193,6 +190,23 @@ class _Tap:
             self.exchange.error = refusal.message
             framing = self.exchange.dialect.framing(self.exchange.path, self.exchange.query)
             return b"\n\n" + self.exchange.dialect.error_event(refusal, self.exchange.id, framing)
+
+    def _count(self) -> None:
+        lease = self.exchange.lease
+        if lease is None:
+            return
+        if not lease.bounded:
+            lease.count_roughly(self.reader.answer)
+            return
+        lease.count(self.reader.answer, self.tokens)
+        if not self.held:
+            # A limit came while it ran.
+            self.hold()
+
+    def hold(self) -> None:
+        """From here on whole events are passed on: it may have to end, and not in the middle of one."""
+        self.held = True
+        self.reader.hold()
 
     def finish(self, refusal: Refusal) -> bytes:
         """What ends the stream at this place: as if its output cap was reached, with the reason in it."""

@@ -178,6 +178,7 @@ async def settle_usage(exchange: Exchange, services: Services) -> tuple[Usage, b
         usage.input_tokens = input_tokens
     if need_output:
         # Piece by piece, where a limit had it counted so: the provider's tokens end where its pieces do.
-        counted = exchange.lease.counted * exchange.lease.choices if exchange.lease else 0
+        lease = exchange.lease
+        counted = lease.counted * lease.choices if lease is not None and lease.bounded else 0
         usage.output_tokens = max(output_tokens, usage.output_tokens or 0, counted)
     return usage, True

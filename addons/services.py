@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tokenomics_core.certificates import Certificates, ensure_certificates
-from tokenomics_core.config import Config, prepare_data_dir
+from tokenomics_core.config import Config, ConfigError, prepare_data_dir
 from tokenomics_core.counters import Counters, Limit, Owners, open_counters
 from tokenomics_core.exchange import Attempt, Exchange
 from tokenomics_core.ledger import Ledger, Row
@@ -161,6 +161,13 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
     instance = secrets.token_hex(8)
     written: deque[str] = deque()
     counters = open_counters(config, instance)
+    owners = Owners(config.dir / "run")
+    try:
+        owners.claim(instance)
+    except OSError as error:
+        raise ConfigError(
+            f"{owners.directory} cannot be written: {error.strerror}; check its owner, mode and disk"
+        ) from None
     return Services(
         config=config,
         environ=environ,
@@ -180,7 +187,7 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
         instance=instance,
         counters=counters,
         budget=_budget(config, counters, tokenizer, now),
-        owners=Owners(config.dir / "run"),
+        owners=owners,
         written=written,
     )
 

@@ -91,7 +91,7 @@ class StoreSuite:
         extension = Extension("b", "t", NOW + 2000, NOW + 9000, (Claim(TOTAL, 0, 1),), 5)
         assert await counters.extend(extension) == Denied("lost")
 
-    async def test_the_progress_is_charged_when_nobody_settles(self, counters: Counters) -> None:
+    async def test_all_that_is_held_is_charged_when_nobody_settles(self, counters: Counters) -> None:
         claims = (Claim(TOTAL, 100, 1),)
         await counters.ask(question("a", *claims, want=100, lease=1000))
         await counters.extend(
@@ -99,9 +99,9 @@ class StoreSuite:
         )
         await counters.ask(question("b", now=NOW + 1000))
         (total,) = await counters.usage("t", now=NOW + 1000)
-        assert (total.used, total.reserved) == (130, 0)
+        assert (total.used, total.reserved) == (210, 0)
         assert await counters.settle(settlement("a", (TOTAL, 150), now=NOW + 1100)) == (
-            Settled("tokens:total", 130, 150),
+            Settled("tokens:total", 210, 150),
         )
 
     async def test_overrides(self, counters: Counters) -> None:

@@ -198,7 +198,9 @@ def test_requests_count_at_once_and_parallel_until_the_end() -> None:
     assert last.limit == requests(3)
 
 
-@pytest.mark.parametrize(("progress", "charge"), [((), 150), ((("tokens:total", 30),), 30)])
+@pytest.mark.parametrize(
+    ("progress", "charge"), [((), 150), ((("tokens:total", 30),), 150), ((("tokens:total", 170),), 170)]
+)
 @pytest.mark.parametrize("billed", [0, 20, 150])
 def test_a_lease_that_expires_is_charged_and_corrected_when_settled_late(
     progress: tuple[tuple[str, int], ...], charge: int, billed: int

@@ -397,3 +397,21 @@ def test_a_stream_that_lives_on_crumbs_is_ended_before_they_are_used_up():
     lease.counted = lease.shown = 98 - ON_THE_WAY
     assert lease.short
     assert lease.refused()
+
+
+async def test_a_stream_without_limits_is_extended_and_never_ended():
+    world = World()
+    exchange = await world.reserve(model="gpt-4o", stream=True)
+    lease = exchange.lease
+    assert lease is not None
+    lease.counted = 90
+    assert lease.short
+    assert await world.budget.extend(exchange, world.limits(exchange)) is None
+    assert world.counter("tokens:total")[1] == lease.input_tokens + 200
+    world.counters.tokens.clear()
+    lease.counted = 10_000
+    assert await world.budget.extend(exchange, world.limits(exchange)) is None
+    assert not lease.short
+    world.counters.down = True
+    lease.counted = 20_000
+    assert await world.budget.extend(exchange, world.limits(exchange)) is None

@@ -111,8 +111,21 @@ def test_what_has_its_whole_answer_asks_for_no_more(counted: int, short: bool):
     assert held.short == short
 
 
-def test_without_a_limit_nothing_is_asked_for():
-    held = lease(left=None)
+def test_without_a_limit_a_stream_still_tells_what_a_crash_would_leave():
+    answer, held = Answer(), lease(left=None)
+    answer.add_text("x" * 222)
+    held.count_roughly(answer)
+    assert not held.short
+    answer.add_text("xxx")
+    held.count_roughly(answer)
+    assert held.counted == 75
+    assert held.short
+    held.unextended()
+    assert not held.short
+
+
+def test_without_a_limit_a_whole_answer_asks_for_nothing():
+    held = lease(left=None, slice=0)
     held.counted = 10**6
     assert not held.short
 

@@ -349,8 +349,9 @@ def test_log_line(gateway: Proxy, caller_of: Callable[[str], Caller], fake_provi
     assert list(line) == [
         *("timestamp", "method", "path", "token_hash", "model", "base_key_env", "upstream_url"),
         *("status_code", "duration_ms", "input_tokens", "output_tokens", "stream", "remote_addr"),
-        *("user_agent", "upstream_request_id", "upstream_id", "client_request_id"),
+        *("user_agent", "upstream_request_id", "upstream_id", "client_request_id", "cost_usd"),
     ]
+    assert line["cost_usd"] == row["cost_usd"]
     assert line["token_hash"] == row["token_hash"][:16]
     assert (line["client_request_id"], line["status_code"]) == (row["id"], 200)
     assert line["timestamp"].endswith("000Z")

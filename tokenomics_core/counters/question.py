@@ -110,7 +110,7 @@ class Question:
 class Extension:
     """May this lease have more output? claims: as in its question, with the limits as they are now.
 
-    progress: by key, what is used up to now; it is charged if nobody settles.
+    progress: by key, what is used up to now; where nobody settles it is charged, if it is more than is held.
     """
 
     id: str

@@ -240,7 +240,7 @@ end
 
 local function charge(hold)
   if hold.unit == 'requests' or hold.unit == 'parallel' then return 0 end
-  return hold.progress or hold.amount
+  return math.max(hold.amount, hold.progress or 0)
 end
 
 local function charge_lease(lease, now)

@@ -63,7 +63,7 @@ class Counter:
 
 @dataclass(slots=True)
 class Hold:
-    """What a lease holds of one counter. progress: of it, used up as far as is known; None for unknown."""
+    """What a lease holds of one counter. progress: used up, as far as is known; None for unknown."""
 
     key: str
     unit: Unit
@@ -290,7 +290,7 @@ def settle(state: TokenState, settlement: Settlement) -> tuple[Settled, ...] | N
 def expire(state: TokenState, now: int, but: str = "") -> None:
     """Charges what leases hold whose time is over: nobody knows what their provider billed.
 
-    Charged is what they had used as far as is known, else all they held.
+    Charged is all they held: what is known of their use may be old, and the bill may not be passed.
     """
     for lease in list(state.leases.values()):
         if lease.charged and lease.expires <= now - KEPT:
@@ -435,7 +435,7 @@ def _limit(limit: Limit, counter: Counter) -> int | None:
 def _charge(hold: Hold) -> int:
     if hold.unit in ("requests", "parallel"):
         return 0
-    return hold.amount if hold.progress is None else hold.progress
+    return max(hold.amount, hold.progress or 0)
 
 
 def _resets_at(counter: Counter) -> int | None:

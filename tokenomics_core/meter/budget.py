@@ -177,6 +177,9 @@ class Budget:
             )
         except CountersUnavailable as error:
             log.error("%s", error)
+            if not lease.bounded:
+                lease.unextended()
+                return None
             unavailable = Refusal(503, "store_unavailable", UNAVAILABLE)
             return unavailable if lease.refused() else None
         if isinstance(answer, Granted):
@@ -188,6 +191,10 @@ class Budget:
                 await self._take_rest(
                     exchange, lease, lease.longest - lease.granted, free // max(2, under_way)
                 )
+            return None
+        if not lease.bounded and answer.why == "lost":
+            # It was charged as it expired. Nothing limits what is to come.
+            lease.unextended()
             return None
         if answer.why == "limit" and not lease.refused():
             return None

@@ -23,6 +23,9 @@ from tokenomics_core.counters.question import (
 from tokenomics_core.dialects.base import Answer
 from tokenomics_core.meter.prices import Price, highest_output_rate, upper_bound
 
+CHARACTERS_PER_TOKEN = 3
+"""Of ordinary text, at least."""
+
 ON_THE_WAY = 4
 """Tokens that a provider may have sent when it is told to stop."""
 
@@ -149,7 +152,12 @@ class Lease:
 
     @property
     def short(self) -> bool:
-        """Whether more output should be asked for now."""
+        """Whether more output should be asked for now.
+
+        Also where no limit ends the answer: what is reserved is what a crash leaves to be billed.
+        """
+        if not self.bounded:
+            return self.slice > 0 and self.counted >= self._ask_at
         within = self.most is not None and self.shown <= self.most <= self.granted
         return self.bounded and self.counted >= self._ask_at and not within
 
@@ -174,6 +182,10 @@ class Lease:
         self.counted = -(-(max(math.ceil(self._seen * self.over), said) + more) // self.choices)
         self.shown = -(-(max(self._seen, said) + more) // self.choices)
 
+    def count_roughly(self, answer: Answer) -> None:
+        """The same for an answer that no limit ends, by its length alone, and rather too high."""
+        self.counted = max(self.counted, -(-answer.text_length // CHARACTERS_PER_TOKEN))
+
     def extended(self, granted: Granted) -> None:
         """Takes up what an extension gave."""
         self.granted += granted.tokens
@@ -181,6 +193,10 @@ class Lease:
         # The last few of a limit come in crumbs: also then there is time left to be denied more.
         self._ask_at = self.granted - max(ON_THE_WAY, min(self.slice, granted.tokens) // 4)
         self.slice *= 2
+
+    def unextended(self) -> None:
+        """Takes up that nobody could say: it is asked again after another slice."""
+        self._ask_at = self.counted + self.slice
 
     def refused(self) -> bool:
         """Takes up that an extension was denied: whether the stream has to end now.
