@@ -16,7 +16,7 @@ from tokenomics_core.client_token import (
     strip_query,
     strip_subprotocol,
 )
-from tokenomics_core.policy import CompiledPolicy, needs
+from tokenomics_core.policy import CompiledPolicy
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.tokens import StoreError, TokenRecord, hash_token, looks_like_token
 
@@ -70,7 +70,7 @@ class Identity:
 
     def check_enforced(self, policy: CompiledPolicy) -> None:
         """Raises Refusal when the policy asks for something that no step of the pipeline enforces."""
-        if missing := needs(policy.policy) - self.enforced:
+        if missing := policy.needs - self.enforced:
             raise Refusal(
                 503,
                 "not_enforced",

@@ -77,8 +77,12 @@ async def client(store: Counters, name: str, until: float, measured: Measured) -
         measured.ask.append(asked - started)
         assert isinstance(answer, Granted), answer
         used = ((total, 1000), (money, 1800), (day, 1800))
+        # As a request does that goes to its provider.
+        await asyncio.sleep(0)
+        answered = time.perf_counter()
         await store.settle(Settlement(id, "token", now, used, RECORD))
-        measured.settle.append(time.perf_counter() - asked)
+        measured.settle.append(time.perf_counter() - answered)
+        await asyncio.sleep(0)
         if count % 64 == 0:
             await store.written([f"{name}-{number}" for number in range(count - 63, count + 1)])
 

@@ -55,10 +55,14 @@ from tokenomics_core.counters.store import Counters
 from tokenomics_core.counters.tables import Tables, Wanted
 
 SLOW = 0.001
-"""Seconds that calls may take of one turn of the event loop; what comes then is left to the thread."""
+"""Seconds of one call after which the next ones are left to the thread: then it is the disk's time, or a
+neighbour's, and the event loop must not stand still."""
 
-REST = 0.1
-"""Seconds for which calls are left to it after a single one was slow; twice as long each time, up to
+TURN = 0.001
+"""Seconds that calls may take together of one turn of the loop. What is more, the thread does at once."""
+
+REST = 0.02
+"""Seconds for which calls are left to the thread then; after slow calls twice as long each time, up to
 LONGEST_REST, until one was quick again."""
 
 LONGEST_REST = 10.0
@@ -262,13 +266,15 @@ class SqliteCounters(Counters):
     def _at_once(self, call: _Call) -> bool:
         """Does the call here and now; False when it has to be left to the thread."""
         db, began = self._db, time.monotonic()
-        if db is None or began < self._rests_until or self._spent > SLOW:
+        if db is None or began < self._rests_until:
             return False
-        if not self._turn.acquire(blocking=False):
+        if self._spent > TURN or not self._turn.acquire(blocking=False):
+            self._rests_until = began + REST
             return False
         try:
             if self._again or not self._queue.empty():
                 # What came before is done before.
+                self._rests_until = began + REST
                 return False
             self._transact(db, [call])
         except sqlite3.Error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tokenomics_core.dialects.base import Prompt
 from tokenomics_core.policy.document import PolicyError, quoted
+from tokenomics_core.policy.features import needs
 from tokenomics_core.policy.regex import Pattern, compile_pattern, found
 from tokenomics_core.policy.schema import (
     Budget,
@@ -87,6 +88,9 @@ class CompiledPolicy:
     def __init__(self, policy: Policy) -> None:
         """Raises PolicyError when a model_regex is not RE2 syntax."""
         self.policy = policy
+        self.needs = needs(policy)
+        """What it asks a gateway to enforce, see `features`."""
+
         self._global = _global_part(policy)
         self._entries: list[_Entry] = []
         self._first: dict[str, ResolvedPolicy] = {}
