@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -29,3 +30,18 @@ def test_every_way_is_measured(program: Program) -> None:
     assert [[cell.strip() for cell in row] for row in rows] == expected
     assert list(folder.iterdir()) == []
     assert loopback_guard.refusals(program.folder / "guard.log") == []
+
+
+def test_the_question_to_the_counters() -> None:
+    ran = subprocess.run(
+        [sys.executable, PROJECT / "bench" / "counters.py", "--rounds", "1", "--seconds", "0.1", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    measured = json.loads(ran.stdout)
+    assert {(line["store"], line["clients"]) for line in measured} == {
+        (store, clients) for store in ("sqlite", "redis") for clients in (1, 64)
+    }
+    assert all(line["asked"] > 0 for line in measured)
