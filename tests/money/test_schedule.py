@@ -166,7 +166,7 @@ def on_one_redis(
 def test_clients_of_two_proxies_on_one_redis(
     make_proxy: StartProxy, fake_provider: FakeProvider, tmp_path: Path
 ) -> None:
-    on_one_redis(make_proxy, fake_provider, tmp_path, DOLLARS, Mix(), 0)
+    on_one_redis(make_proxy, fake_provider, tmp_path, DOLLARS, SLOW, 0)
 
 
 @pytest.mark.long
