@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tokenomics_core.counters import state as decide
+from tokenomics_core.counters.maintenance import reset
 from tokenomics_core.counters.question import (
     CountersUnavailable,
     Denied,
@@ -92,7 +93,7 @@ class MemoryCounters(Counters):
         self.state(token).counter(key, unit, window, now).settled = settled
 
     async def reset(self, token: str, *, prefix: str = "", now: int) -> int:
-        raise NotImplementedError
+        return reset(self.state(token), prefix, now)
 
     async def forget(self, token: str, *, prefix: str = "") -> int:
         return len(self.tokens.pop(token, TokenState()).counters)

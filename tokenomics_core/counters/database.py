@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tokenomics_core.counters.question import CountersUnavailable
+from tokenomics_core.sqlite_file import NewerFile, migrate, use_wal
 from tokenomics_core.tokens.private_files import private_directory, private_file
 
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -104,21 +105,23 @@ def open_database(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise unavailable(path, error) from error
     try:
-        _use_wal(db, busy_timeout)
+        use_wal(db, busy_timeout)
         # In WAL a commit has reached the operating system when it returns, so a killed process loses nothing.
         # NORMAL leaves the fsync to the checkpoint: a power cut may cost the last moments, never the file.
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA wal_autocheckpoint = 0")
         db.execute("PRAGMA journal_size_limit = 67108864")
-        _migrate(db, path)
+        migrate(db, _MIGRATIONS)
         # From here on `begin` waits.
         db.execute("PRAGMA busy_timeout = 0")
     except sqlite3.Error as error:
         db.close()
         raise unavailable(path, error) from error
-    except CountersUnavailable:
+    except NewerFile:
         db.close()
-        raise
+        raise CountersUnavailable(
+            f"{path} was written by a newer Tokenomics; update this one or move the file away"
+        ) from None
     return db
 
 
@@ -170,32 +173,3 @@ def unavailable(path: Path, error: Exception) -> CountersUnavailable:
     return CountersUnavailable(
         f"the counters in {path} cannot be used: {reason}; check its owner, mode and disk, then try again"
     )
-
-
-def _use_wal(db: sqlite3.Connection, patience: float) -> None:
-    # This switch alone does not wait for a lock, and several processes may meet here on a new file.
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    # IMMEDIATE: of two processes that start at once, the second finds the work done.
-    db.execute("BEGIN IMMEDIATE")
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(_MIGRATIONS):
-        db.execute("ROLLBACK")
-        raise CountersUnavailable(
-            f"{path} was written by a newer Tokenomics; update this one or move the file away"
-        )
-    for statements in _MIGRATIONS[version:]:
-        for statement in statements:
-            db.execute(statement)
-    db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-    db.execute("COMMIT")

@@ -7,13 +7,13 @@ many a file has had.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tokenomics_core.ledger.row import COLUMNS, Row, timestamp, to_json
+from tokenomics_core.sqlite_file import NewerFile, migrate, use_wal
 from tokenomics_core.tokens.private_files import private_directory, private_file
 
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -130,18 +130,20 @@ def open_for_writing(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise _cannot("open", path, error) from error
     try:
-        _use_wal(db, busy_timeout)
+        use_wal(db, busy_timeout)
         # In WAL a commit has reached the operating system when it returns, so a killed process loses nothing.
         # NORMAL leaves the fsync to the checkpoint: a power cut may cost the last moments, never the file.
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA journal_size_limit = 67108864")
-        _migrate(db, path)
+        migrate(db, _MIGRATIONS)
     except sqlite3.Error as error:
         db.close()
         raise _cannot("open", path, error) from error
-    except LedgerError:
+    except NewerFile:
         db.close()
-        raise
+        raise LedgerError(
+            f"{path} was written by a newer Tokenomics; update this one or move the file away"
+        ) from None
     return db
 
 
@@ -210,33 +212,6 @@ def opened(path: Path, *, busy_timeout: float = 5.0) -> Iterator[sqlite3.Connect
             yield db
         except sqlite3.Error as error:
             raise _cannot("use", path, error) from error
-
-
-def _use_wal(db: sqlite3.Connection, patience: float) -> None:
-    # This switch alone does not wait for a lock, and several processes may meet here on a new file.
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    # IMMEDIATE: of two processes that start at once, the second finds the work done.
-    db.execute("BEGIN IMMEDIATE")
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(_MIGRATIONS):
-        db.execute("ROLLBACK")
-        raise LedgerError(f"{path} was written by a newer Tokenomics; update this one or move the file away")
-    for statements in _MIGRATIONS[version:]:
-        for statement in statements:
-            db.execute(statement)
-    db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-    db.execute("COMMIT")
 
 
 def _cannot(verb: str, path: Path, error: Exception) -> LedgerError:
