@@ -14,7 +14,7 @@ from addons.services import Services
 from tokenomics_core.counters.question import Watch
 from tokenomics_core.exchange import Exchange
 from tokenomics_core.meter import anomaly
-from tokenomics_core.meter.session_id import check_strict, find_session, strip_session
+from tokenomics_core.meter.session_id import check_strict
 from tokenomics_core.policy import CompiledPolicy, ResolvedPolicy
 from tokenomics_core.refusal import Refusal
 
@@ -48,11 +48,8 @@ class Budget:
             extend.ended = True
 
     async def _reserve(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        session = find_session(flow.metadata[HEAD], exchange.query, exchange.body)
-        exchange.query = strip_session(exchange.query)
-        exchange.session = session.id
         upgrade = flow.metadata[HEAD].get("upgrade", "").lower() == "websocket"
-        check_strict(session, self._strict(exchange.attempts[0].policy))
+        check_strict(exchange.session, self._strict(exchange.attempts[0].policy))
         # The upgrade of a WebSocket is no request: its frames are.
         if not upgrade:
             retries = flow.metadata[HEAD].get("x-stainless-retry-count", "0")

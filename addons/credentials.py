@@ -90,7 +90,8 @@ class Credentials:
 
     def _clear(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         granted = exchange.lease is not None or flow.metadata[HEAD].get("upgrade", "").lower() == "websocket"
-        if not exchange.attempts or exchange.token is None or exchange.policy is None or not granted:
+        passed = exchange.attempts and exchange.inspected and granted
+        if not passed or exchange.token is None or exchange.policy is None:
             raise Refusal(503, "not_cleared", "the request did not pass every step of the gateway")
         flow.metadata["client_fields"] = flow.request.headers.fields
         self._prepare(flow, exchange, exchange.attempts[0])
@@ -100,10 +101,11 @@ class Credentials:
         """Makes flow.request the request of this attempt."""
         request = flow.request
         key = self._key(exchange, attempt)
-        if exchange.body is not None:
+        given = exchange.body_for(attempt)
+        if given is not None:
             cap = exchange.output_cap
             changed = attempt.model != exchange.model or attempt.policy.prompts or cap is not None
-            body = exchange.body.copy() if changed else None
+            body = given.copy() if changed else None
             if body is not None:
                 if cap is not None:
                     exchange.dialect.set_output_cap(body, attempt.model, cap)
@@ -112,11 +114,11 @@ class Credentials:
                 exchange.dialect.add_prompts(body, attempt.policy.prompts)
             provider_takes_it = attempt.provider is None or attempt.provider.stream_usage
             if exchange.stream and provider_takes_it:
-                body = body or exchange.body.copy()
+                body = body or given.copy()
                 exchange.hide_usage = exchange.dialect.ask_for_usage(body)
             else:
                 exchange.hide_usage = False
-            raw = (body or exchange.body).render()
+            raw = (body or given).render()
             if raw != request.raw_content:
                 request.raw_content = raw
         elif attempt.policy.prompts and exchange.dialect.name != "unknown":

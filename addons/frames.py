@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mitmproxy import ctx, http
@@ -13,6 +14,7 @@ from mitmproxy.websocket import WebSocketMessage
 from addons.answer import exchange_of
 from addons.budget import Budget
 from addons.engine import close_upstream
+from addons.guardrails import Guardrails, rule_failed, told
 from addons.identity import Identity
 from addons.records import write_down
 from addons.services import Services
@@ -20,6 +22,12 @@ from tokenomics_core.dialects import frame_reader
 from tokenomics_core.dialects.base import Stop
 from tokenomics_core.dialects.frames import Done, FrameReader, Started, Turn
 from tokenomics_core.exchange import Exchange
+from tokenomics_core.guard.answer import AnswerGuard
+from tokenomics_core.guard.rules import RuleFailed
+from tokenomics_core.guard.stream import FrameGuard
+from tokenomics_core.guard.verdict import Hit
+from tokenomics_core.guard.violation import RuleViolation
+from tokenomics_core.json_body import JsonBody
 from tokenomics_core.policy import ResolvedPolicy
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.routing import Aim, plan
@@ -30,25 +38,38 @@ log = logging.getLogger("tokenomics")
 
 @dataclass
 class Connection:
-    """One upgraded connection. running: the exchange of each turn that is not over."""
+    """One upgraded connection. running: the exchange of each turn that is not over.
+
+    policy: as it was for the last turn. guard: its content rules for what comes back. guarded: what applies
+    them; None while there is nothing to apply.
+    """
 
     upgrade: Exchange
     reader: FrameReader
     secret: bytes
+    policy: ResolvedPolicy
+    guard: AnswerGuard | None = None
+    guarded: FrameGuard | None = None
     running: dict[Turn, Exchange] = field(default_factory=dict)
 
 
 class Frames:
-    def __init__(self, services: Services, identity: Identity, budget: Budget) -> None:
+    def __init__(
+        self, services: Services, identity: Identity, guardrails: Guardrails, budget: Budget
+    ) -> None:
         self.services = services
         self.identity = identity
+        self.guardrails = guardrails
         self.budget = budget
 
     def websocket_start(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None:
             reader = frame_reader(exchange.path, exchange.query)
-            flow.metadata["connection"] = Connection(exchange, reader, flow.metadata.get("secret", b""))
+            flow.metadata["connection"] = Connection(
+                exchange, reader, flow.metadata.get("secret", b""), exchange.attempts[0].policy
+            )
+            self._guard(flow.metadata["connection"])
 
     async def websocket_message(self, flow: http.HTTPFlow) -> None:
         """Nothing passes whose handling failed."""
@@ -91,12 +112,21 @@ class Frames:
     ) -> None:
         if not message.is_text:
             raise Refusal(400, "bad_request", "only text frames are understood on this connection")
-        turn = connection.reader.client_frame(message.content.decode("utf-8", "replace"))
+        text = message.content.decode("utf-8", "replace")
+        turn = connection.reader.client_frame(text)
         if turn is None:
+            # It generates nothing by itself, and is read by the model all the same.
+            body = JsonBody(text.encode())
+            masked = await self._look(connection, connection.upgrade, body)
+            if masked is not None:
+                message.content = masked.render()
             return
         exchange = self._begin(connection, turn)
         policy = self._govern(connection, exchange)
         if turn.body is not None:
+            masked = await self._look(connection, exchange, turn.body)
+            if masked is not None:
+                exchange.body = turn.body = masked
             exchange.dialect.add_prompts(turn.body, policy.prompts)
         await self.budget.reserve(exchange)
         if turn.body is not None:
@@ -107,6 +137,33 @@ class Frames:
         exchange.request_bytes = len(message.content)
         exchange.sent = True
         connection.reader.sent(turn)
+
+    async def _look(self, connection: Connection, exchange: Exchange, body: JsonBody) -> JsonBody | None:
+        """The client's frame as the content rules want it; None when it stays. Raises Refusal."""
+        upgrade, rules = connection.upgrade, connection.policy.rules
+        exchange.vault = upgrade.vault
+        exchange.request_bytes = len(body.render())
+        masked = await self.guardrails.inspect(exchange, rules, body)
+        # One connection is one conversation, also when nobody named a session.
+        upgrade.vault = exchange.vault
+        self._guard(connection)
+        return masked
+
+    def _guard(self, connection: Connection) -> None:
+        """Has what comes back looked at by the rules as they are now."""
+        rules, upgrade = connection.policy.rules, connection.upgrade
+        compiled = self.services.rulebook.ready(rules) or self.services.rulebook.compiled(rules)
+        guard = connection.guard
+        if guard is None or guard.compiled is not compiled.output or guard.vault is not upgrade.vault:
+
+            def report(hit: Hit) -> None:
+                told(next(iter(connection.running.values()), upgrade), hit)
+
+            connection.guard = guard = AnswerGuard(compiled.output, upgrade.vault, report)
+            # What the old rules held back is not given under the new ones.
+            connection.guarded = None
+        if connection.guarded is None and not guard.idle:
+            connection.guarded = guard.frames()
 
     def _govern(self, connection: Connection, exchange: Exchange) -> ResolvedPolicy:
         """What the policy, as it is now, says of this frame; raises Refusal."""
@@ -129,6 +186,7 @@ class Frames:
                 403, "other_provider", "the policy sends this model to another provider; use HTTPS for it"
             )
         exchange.attempts = attempts
+        connection.policy = attempt.policy
         return attempt.policy
 
     async def _from_provider(
@@ -144,8 +202,20 @@ class Frames:
             # What comes of a turn that was ended here.
             message.drop()
             return
+        violation: Refusal | None = None
+        if connection.guarded is not None:
+            message.drop()
+            try:
+                self._give(flow, connection.guarded.feed(text))
+            except (RuleViolation, RuleFailed) as error:
+                self._give(flow, connection.guarded.settled)
+                violation = _refusal(connection.policy, error)
+                connection.guarded = connection.guard.frames() if connection.guard else None
         frame = connection.reader.server_frame(text)
         if frame is None:
+            if violation is not None:
+                self._give(flow, [connection.reader.error_frame(violation, connection.upgrade.id)])
+                close_upstream(flow)
             return
         exchange = connection.running.get(frame.turn)
         if exchange is None:
@@ -168,7 +238,12 @@ class Frames:
             if frame.error:
                 exchange.error = "the provider reported a failure"
                 exchange.upstream_status = exchange.status = frame.status or 500
+            if violation is not None:
+                exchange.error = violation.message
+                self._give(flow, [connection.reader.error_frame(violation, exchange.id, frame.turn)])
             await self._settle(connection, frame.turn, exchange)
+        elif violation is not None:
+            await self._end(flow, connection, frame.turn, exchange, violation)
         else:
             await self._extend(flow, connection, frame.turn, exchange)
 
@@ -192,8 +267,19 @@ class Frames:
     ) -> None:
         """Ends a turn that the provider is still at."""
         exchange.error = refusal.message
-        for text in connection.reader.end_turn(turn, Stop(refusal.code, refusal.message)):
-            self._inject(flow, text, to_client=True)
+        texts = connection.reader.end_turn(turn, Stop(refusal.code, refusal.message))
+        if refusal.code in ("rule_violation", "rule_failed"):
+            # What ends a turn says again what was said in it.
+            texts = [connection.reader.error_frame(refusal, exchange.id, turn)]
+        elif connection.guarded is not None:
+            guarded = connection.guarded
+            connection.guarded = connection.guard.frames() if connection.guard else None
+            try:
+                texts = [out for text in texts for out in guarded.feed(text)] + guarded.close()
+            except (RuleViolation, RuleFailed) as error:
+                violation = _refusal(connection.policy, error)
+                texts = [connection.reader.error_frame(violation, exchange.id, turn)]
+        self._give(flow, texts)
         cancels = connection.reader.cancel(turn)
         for text in cancels:
             self._inject(flow, text, to_client=False)
@@ -201,6 +287,10 @@ class Frames:
             # This provider knows no other way to be told.
             close_upstream(flow)
         await self._settle(connection, turn, exchange)
+
+    def _give(self, flow: http.HTTPFlow, texts: Sequence[str]) -> None:
+        for text in texts:
+            self._inject(flow, text, to_client=True)
 
     def _inject(self, flow: http.HTTPFlow, text: str, *, to_client: bool) -> None:
         ctx.master.commands.call("inject.websocket", flow, to_client, text.encode(), True)
@@ -251,3 +341,9 @@ class Frames:
             await self._settle(connection, unsent, exchange)
         frame = connection.reader.error_frame(refusal, request_id, unsent)
         self._inject(flow, frame, to_client=True)
+
+
+def _refusal(policy: ResolvedPolicy, error: RuleViolation | RuleFailed) -> Refusal:
+    if isinstance(error, RuleFailed):
+        return rule_failed(policy.rules, error)
+    return Refusal(403, "rule_violation", error.message)

@@ -132,6 +132,8 @@ class Lifecycle:
             if await in_thread(services.ledger.flush):
                 await services.forget_written()
             await services.counters.close()
+            if services.shared_vaults is not None:
+                await services.shared_vaults.close()
         except CountersUnavailable as error:
             log.error("%s", error)
         services.owners.release()

@@ -10,12 +10,17 @@ from collections.abc import Callable
 import orjson
 from mitmproxy import http
 
-from addons.answer import exchange_of, fields_of
+from addons.answer import exchange_of, fields_of, refuse
 from addons.engine import Cut
 from addons.guarded import guarded
-from addons.services import Services
+from addons.guardrails import LARGE, rule_failed, told
+from addons.services import Services, in_thread
 from tokenomics_core.dialects.base import Stop, StreamReader, Usage
 from tokenomics_core.exchange import Exchange
+from tokenomics_core.guard.answer import AnswerGuard
+from tokenomics_core.guard.rules import RuleFailed
+from tokenomics_core.guard.stream import StreamGuard
+from tokenomics_core.guard.violation import RuleViolation
 from tokenomics_core.meter.headers import standing_headers
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.scrub import StreamScrubber, scrub
@@ -75,8 +80,8 @@ class Metering:
         exchange.metered = True
 
     @guarded
-    def response(self, flow: http.HTTPFlow) -> None:
-        """A whole answer: usage out of the body, the key out of it too."""
+    async def response(self, flow: http.HTTPFlow) -> None:
+        """A whole answer: usage out of the body, the key out of it too, then the content rules."""
         exchange = exchange_of(flow)
         response = flow.response
         if exchange is None or response is None or not exchange.metered or exchange.refusal is not None:
@@ -90,16 +95,25 @@ class Metering:
             del response.headers["content-encoding"]
         exchange.response_bytes = len(raw)
         clean = scrub(raw, flow.metadata.get("secret", b""))
+        _read(exchange, raw)
+        guard = self._guard(exchange)
+        if response.status_code < 400 and not guard.idle:
+            try:
+                clean = await _inspected(guard, clean)
+            except (RuleViolation, RuleFailed) as error:
+                # The provider's bill stands.
+                refuse(flow, _refusal(guard, error))
+                return
         if clean is not response.raw_content:
             response.content = clean
-        try:
-            value = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            return
-        if isinstance(value, list) and value and isinstance(value[-1], dict):
-            value = value[-1]
-        if isinstance(value, dict):
-            exchange.answer = exchange.dialect.read_answer(value)
+
+    def _guard(self, exchange: Exchange) -> AnswerGuard:
+        """The content rules for what comes back from the provider that answered."""
+        attempt = exchange.attempt
+        assert attempt is not None
+        rules = attempt.policy.rules
+        compiled = self.services.rulebook.ready(rules) or self.services.rulebook.compiled(rules)
+        return AnswerGuard(compiled.output, exchange.vault, lambda hit: told(exchange, hit))
 
     @guarded
     def tokenomics_cut(self, cut: Cut) -> None:
@@ -130,7 +144,10 @@ class Metering:
         exchange.answer = reader.answer
         attempt = exchange.attempt
         tokens = self.services.tokenizer.counter(attempt.model if attempt else exchange.model)
-        tap = _Tap(exchange, reader, StreamScrubber(secret), decompress, tokens)
+        guard = self._guard(exchange)
+        tap = _Tap(
+            exchange, reader, None if guard.idle else guard, StreamScrubber(secret), decompress, tokens
+        )
         flow.metadata["tap"] = tap
         response.stream = tap
         if response.headers.pop("content-length", None) is not None:
@@ -139,7 +156,7 @@ class Metering:
 
 
 class _Tap:
-    """The path of a streamed answer's bytes: decompressed, read, scrubbed, on to the client.
+    """The path of a streamed answer's bytes: decompressed, read, guarded, scrubbed, on to the client.
 
     mitmproxy calls it with b"" at the end. It gives no empty piece: that would be written as a chunk of
     length zero, which ends the body.
@@ -149,12 +166,16 @@ class _Tap:
         self,
         exchange: Exchange,
         reader: StreamReader,
+        guard: AnswerGuard | None,
         scrubber: StreamScrubber,
         decompress: Callable[[bytes], bytes] | None,
         tokens: Callable[[str], int],
     ) -> None:
         self.exchange = exchange
         self.reader = reader
+        self.framing = exchange.dialect.framing(exchange.path, exchange.query)
+        self.guard = guard
+        self.guarded: StreamGuard | None = guard.stream(self.framing) if guard is not None else None
         self.scrubber = scrubber
         self.decompress = decompress
         self.tokens = tokens
@@ -172,13 +193,15 @@ class _Tap:
     def _pass_on(self, data: bytes) -> bytes:
         try:
             if not data:
-                return self.scrubber.feed(self.reader.close()) + self.scrubber.close()
+                return self.scrubber.feed(self._look(self.reader.close(), last=True)) + self.scrubber.close()
             if self.decompress:
                 data = self.decompress(data)
             self.exchange.response_bytes += len(data)
             passed = self.reader.feed(data)
             self._count()
-            return self.scrubber.feed(passed)
+            return self.scrubber.feed(self._look(passed))
+        except (RuleViolation, RuleFailed) as error:
+            return self._refused(error)
         except Exception as error:
             # mitmproxy would drop this piece and let the rest of the stream pass unread.
             log.error("%s while a stream was read; the stream was ended", type(error).__name__)
@@ -188,8 +211,33 @@ class _Tap:
                 500, "internal_error", "the gateway failed on this stream and ended it"
             )
             self.exchange.error = refusal.message
-            framing = self.exchange.dialect.framing(self.exchange.path, self.exchange.query)
-            return b"\n\n" + self.exchange.dialect.error_event(refusal, self.exchange.id, framing)
+            return b"\n\n" + self.exchange.dialect.error_event(refusal, self.exchange.id, self.framing)
+
+    def _look(self, data: bytes, *, last: bool = False) -> bytes:
+        """What the content rules let pass now."""
+        if self.guarded is None:
+            return data
+        passed = self.guarded.feed(data) if data else b""
+        if last:
+            # What raises here has given nothing of either.
+            try:
+                passed += self.guarded.close()
+            except Exception:
+                self.guarded.settled = passed + self.guarded.settled
+                raise
+        return passed
+
+    def _refused(self, error: RuleViolation | RuleFailed) -> bytes:
+        """What was settled before, then an error in the client's dialect: the end."""
+        assert self.guard is not None and self.guarded is not None  # noqa: PT018
+        self.exchange.stop = True
+        refusal = _refusal(self.guard, error)
+        self.exchange.error = refusal.message
+        settled = self.guarded.settled
+        event = self.exchange.dialect.error_event(refusal, self.exchange.id, self.framing)
+        if self.framing == "json_array" and not (self.passed or settled):
+            event = b"[" + event.lstrip(b",")
+        return self.scrubber.feed(settled) + self.scrubber.close() + event
 
     def _count(self) -> None:
         lease = self.exchange.lease
@@ -212,13 +260,14 @@ class _Tap:
         """What ends the stream at this place: as if its output cap was reached, with the reason in it."""
         self.exchange.stop = True
         self.exchange.error = refusal.message
-        if refusal.status >= 500:
-            framing = self.exchange.dialect.framing(self.exchange.path, self.exchange.query)
-            return self.scrubber.close() + self.exchange.dialect.error_event(
-                refusal, self.exchange.id, framing
-            )
-        end = self.reader.finish(Stop(refusal.code, refusal.message), self._usage())
-        return self.scrubber.feed(end) + self.scrubber.close()
+        try:
+            if refusal.status >= 500:
+                event = self.exchange.dialect.error_event(refusal, self.exchange.id, self.framing)
+                return self.scrubber.feed(self._look(b"", last=True)) + self.scrubber.close() + event
+            end = self.reader.finish(Stop(refusal.code, refusal.message), self._usage())
+            return self.scrubber.feed(self._look(end, last=True)) + self.scrubber.close()
+        except (RuleViolation, RuleFailed) as error:
+            return self._refused(error)
 
     def _usage(self) -> Usage:
         """What the client is told of a bill that its provider will not send any more."""
@@ -232,8 +281,11 @@ class _Tap:
     def abandon(self) -> bytes:
         """What ends the event that was left incomplete, so that another can follow."""
         self.exchange.stop = True
-        self.scrubber.close()
-        return b"\n\n"
+        try:
+            held = self._look(b"", last=True)
+        except (RuleViolation, RuleFailed):
+            held = self.guarded.settled if self.guarded is not None else b""
+        return self.scrubber.feed(held) + b"\n\n"
 
 
 class _Binary:
@@ -261,6 +313,40 @@ def _clean_head(response: http.Response, secret: bytes, *, upgrade: bool) -> lis
             kept.append((name, scrub(value, secret)))
     response.reason = "".join(letter for letter in response.reason if letter.isprintable())
     return kept
+
+
+def _read(exchange: Exchange, raw: bytes) -> None:
+    """Takes the usage out of a JSON answer."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return
+    if isinstance(value, list) and value and isinstance(value[-1], dict):
+        value = value[-1]
+    if isinstance(value, dict):
+        exchange.answer = exchange.dialect.read_answer(value)
+
+
+async def _inspected(guard: AnswerGuard, raw: bytes) -> bytes:
+    """A whole answer as the content rules let it pass."""
+
+    def look() -> bytes:
+        try:
+            return guard.body(raw)
+        except orjson.JSONDecodeError:
+            pass
+        try:
+            return guard.text(raw.decode()).encode()
+        except UnicodeDecodeError:
+            raise RuleViolation("the answer holds text that cannot be read") from None
+
+    return await in_thread(look) if len(raw) > LARGE else look()
+
+
+def _refusal(guard: AnswerGuard, error: RuleViolation | RuleFailed) -> Refusal:
+    if isinstance(error, RuleFailed):
+        return rule_failed(guard.compiled.rules, error)
+    return Refusal(403, "rule_violation", error.message)
 
 
 def _is_text(kind: str) -> bool:

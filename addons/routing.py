@@ -14,6 +14,7 @@ from tokenomics_core.dialects import is_websocket_path
 from tokenomics_core.dialects.base import Dialect
 from tokenomics_core.exchange import Attempt, Exchange, Ingress
 from tokenomics_core.json_body import InvalidJson, JsonBody
+from tokenomics_core.meter.session_id import find_session, strip_session
 from tokenomics_core.multipart import form_field
 from tokenomics_core.policy import CompiledPolicy
 from tokenomics_core.providers import Catalogue
@@ -109,6 +110,8 @@ class Routing:
             policy, services.catalogue, services.defaults, dialect, aim, again
         )
         exchange.attempts = list(attempts)
+        exchange.session = find_session(flow.metadata[HEAD], exchange.query, exchange.body).id
+        exchange.query = strip_session(exchange.query)
 
     @staticmethod
     def _make_plan(

@@ -15,12 +15,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from tokenomics_core.certificates import Certificates, ensure_certificates
 from tokenomics_core.config import Config, ConfigError, prepare_data_dir
 from tokenomics_core.counters import Counters, Limit, Owners, open_counters
 from tokenomics_core.exchange import Attempt, Exchange
+from tokenomics_core.guard.rulebook import Rulebook
+from tokenomics_core.guard.vault import Vaults
 from tokenomics_core.ledger import Ledger, Row
 from tokenomics_core.ledger.recovery import recover
 from tokenomics_core.meter.budget import Budget, Settings
@@ -32,7 +34,10 @@ from tokenomics_core.policy import ResolvedPolicy
 from tokenomics_core.providers import Catalogue, load_catalogue
 from tokenomics_core.request_log import RequestLog
 from tokenomics_core.routing import Defaults
-from tokenomics_core.tokens import TokenStore, load_keys
+from tokenomics_core.tokens import Keys, TokenStore, load_keys
+
+if TYPE_CHECKING:
+    from tokenomics_core.guard.shared_vault import SharedVaults
 
 log = logging.getLogger("tokenomics")
 
@@ -65,6 +70,11 @@ class Services:
     counters: Counters
     budget: Budget
     owners: Owners
+    rulebook: Rulebook
+    vaults: Vaults
+    shared_vaults: SharedVaults | None = None
+    """Placeholders of conversations, where several gateways share them."""
+
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the counters can be asked."""
 
@@ -162,6 +172,7 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
     written: deque[str] = deque()
     counters = open_counters(config, instance)
     owners = Owners(config.dir / "run")
+    keys = load_keys(config, environ, os.urandom)
     try:
         owners.claim(instance)
     except OSError as error:
@@ -172,7 +183,7 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
         config=config,
         environ=environ,
         catalogue=load_catalogue(config, cwd, home, environ),
-        store=TokenStore(config.storage.db_path, load_keys(config, environ, os.urandom)),
+        store=TokenStore(config.storage.db_path, keys),
         ledger=Ledger(
             config.dir / "ledger.db", on_written=lambda rows: written.extend(row.id for row in rows)
         ),
@@ -188,6 +199,9 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
         counters=counters,
         budget=_budget(config, counters, tokenizer, now),
         owners=owners,
+        rulebook=Rulebook(),
+        vaults=Vaults(time.monotonic),
+        shared_vaults=_shared_vaults(config, keys),
         written=written,
     )
 
@@ -210,6 +224,15 @@ def _budget(config: Config, counters: Counters, tokenizer: Tokenizer, now: Calla
         clock=time.monotonic,
         jitter=random.random,
     )
+
+
+def _shared_vaults(config: Config, keys: Keys) -> SharedVaults | None:
+    if config.session.backend != "redis":
+        return None
+    # Only who asks for Redis pays for its client.
+    from tokenomics_core.guard.shared_vault import SharedVaults
+
+    return SharedVaults(config.session.redis, keys.encryption_secret)
 
 
 def _log_stream(config: Config) -> TextIO:

@@ -14,6 +14,7 @@ from addons.budget import Budget
 from addons.credentials import Credentials
 from addons.dashboard import Dashboard
 from addons.frames import Frames
+from addons.guardrails import Guardrails
 from addons.identity import Identity
 from addons.lifecycle import Lifecycle
 from addons.metering import Metering
@@ -21,12 +22,13 @@ from addons.records import Records
 from addons.routing import Routing
 from addons.services import Services, start_services
 
-ENFORCED = frozenset({"max_tokens", "rate_limit", "budgets", "session"})
+ENFORCED = frozenset({"rules", "max_tokens", "rate_limit", "budgets", "session"})
 """What the steps below enforce of a policy, beyond routing. A policy that asks for more is refused."""
 
 
 def pipeline(services: Services) -> list[Any]:
     identity = Identity(services, ENFORCED)
+    guardrails = Guardrails(services)
     budget = Budget(services)
     return [
         Lifecycle(services),
@@ -34,10 +36,11 @@ def pipeline(services: Services) -> list[Any]:
         Dashboard(services),
         identity,
         Routing(services),
+        guardrails,
         budget,
         Credentials(services),
         Metering(services),
-        Frames(services, identity, budget),
+        Frames(services, identity, guardrails, budget),
         Records(services),
     ]
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokenomics_core.dialects.base import Answer, Dialect
+    from tokenomics_core.guard.vault import Vault
     from tokenomics_core.json_body import JsonBody
     from tokenomics_core.meter.lease import Lease
     from tokenomics_core.policy import CompiledPolicy, ResolvedPolicy
@@ -110,9 +111,21 @@ class Exchange:
     retry_on: frozenset[int] = frozenset()
     """Statuses after which the next attempt is made."""
 
-    # sessions
     session: str = ""
     """The session that the request belongs to; the empty string where nobody named one."""
+
+    # guardrails
+    inspected: bool = False
+    """The content rules have seen it; without it nothing is sent."""
+
+    bodies: dict[int, JsonBody] = field(default_factory=dict)
+    """By the id of an attempt's rules: the body for attempts whose rules are not those of the first."""
+
+    vault: Vault | None = None
+    """What the answer's placeholders stand for; None where nothing comes back."""
+
+    rule_matches: list[dict[str, Any]] = field(default_factory=list)
+    """``{name, action, message}`` of each rule that matched, request and answer; no matched text."""
 
     # budget
     lease: Lease | None = None
@@ -160,6 +173,10 @@ class Exchange:
     def attempt(self) -> Attempt | None:
         """The attempt that was sent last."""
         return self.attempts[self.current] if self.attempts else None
+
+    def body_for(self, attempt: Attempt) -> JsonBody | None:
+        """The body as that attempt's rules want it."""
+        return self.bodies.get(id(attempt.policy.rules), self.body)
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from tokenomics_core.json_splice import Edits, Path, distinct, replaced, splice_text
+
 MAX_MEMBERS = 1000
 """Top-level members of one object. Requests have dozens; each costs time here."""
 
@@ -41,7 +43,7 @@ class _Member:
 class JsonBody:
     """A request body that is a JSON object.
 
-    value: the parsed object, for reading. Edits go through `set`, `remove` and `prepend`.
+    value: the parsed object, for reading. Edits go through `set`, `remove`, `prepend` and `replace`.
     """
 
     __slots__ = ("_edits", "_foot", "_head", "_members", "_raw", "_text", "value")
@@ -95,12 +97,24 @@ class JsonBody:
             raise InvalidJson(f"{key} is not an array")
         if not items:
             return
-        current = self._edits.get(key)
-        if current is None:
-            member = self._members[key]
-            current = self._text[member.start : member.stop]
-        self._edits[key] = _dumps(items)[:-1] + ("," if array else "") + current[1:]
+        self._edits[key] = _dumps(items)[:-1] + ("," if array else "") + self._value_text(key)[1:]
         self.value[key] = [*items, *array]
+
+    def replace(self, edits: Edits) -> None:
+        """Writes single strings anew, at any depth; all other text stays as it is. Edits as in `splice`, by
+        paths in `value` as it is now; names that would then stand twice are made different. Raises KeyError,
+        and changes nothing, where a path leads to nothing that can be edited or to a top-level name.
+        """
+        inside: dict[str, dict[tuple[Path, bool], str]] = {}
+        for (path, of_name), new in distinct(self.value, edits).items():
+            if len(path) <= of_name or type(path[0]) is not str:
+                raise KeyError("a path leads to nothing that can be edited")
+            inside.setdefault(path[0], {})[path[1:], of_name] = new
+        texts = {key: splice_text(self._value_text(key), below) for key, below in inside.items()}
+        # Nested values are shared with copies: what changes is made anew.
+        values = {key: replaced(self.value[key], below) for key, below in inside.items()}
+        self._edits.update(texts)
+        self.value.update(values)
 
     def copy(self) -> JsonBody:
         """An independent copy of the body as it is now."""
@@ -125,6 +139,16 @@ class JsonBody:
             if key not in self._members and edit is not None:
                 parts.append(_dumps(key) + ":" + edit)
         return (text[: self._head] + ",".join(parts) + text[self._foot :]).encode()
+
+    def _value_text(self, key: str) -> str:
+        """The JSON text of a member as it is now; raises KeyError for none."""
+        current = self._edits.get(key)
+        if current is None:
+            if key not in self.value:
+                raise KeyError("a path leads nowhere")
+            member = self._members[key]
+            current = self._text[member.start : member.stop]
+        return current
 
     def _read(self) -> None:
         text = self._text

@@ -48,9 +48,18 @@ RULES: list[tuple[dict[str, Any], str, str]] = [
         "(ssn, credit_card, email, phone, ip_address, aws_key, api_key)",
     ),
     (
-        {"type": "pii", "detect": ["ssn", "passport"]},
+        {"type": "pii", "detect": ["ssn", "emial"]},
         "detect",
-        f'unknown PII type "passport"; available: {PII_NAMES}',
+        f'unknown PII type "emial"; available: {PII_NAMES}; did you mean "email"?',
+    ),
+    ({"pattern": "x", "style": "X"}, "style", 'invalid rule style "X"; must be redacted, typed, or partial'),
+    ({"pattern": "x", "on_error": "X"}, "on_error", 'invalid rule on_error "X"; must be fail or warn'),
+    ({"pattern": "x", "min_score": "1.5"}, "min_score", "invalid rule min_score 1.5; must be from 0 to 1"),
+    ({"pattern": "x", "threshold": -1}, "threshold", "invalid rule threshold -1; must be from 0 to 1"),
+    (
+        {"pattern": "x", "restore": True},
+        "restore",
+        "restore needs action mask, scope input or both, and a type other than jailbreak",
     ),
     *(
         (

@@ -163,6 +163,21 @@ def found(**fields: Any) -> list[tuple[str, str]]:
             "a regex rule does not look at keywords",
         ),
         (
+            {"rules": [{"pattern": "x", "threshold": 0.5}]},
+            "$.rules[0].threshold",
+            "a regex rule does not look at threshold",
+        ),
+        (
+            {"rules": [{"type": "jailbreak", "min_score": 0.5}]},
+            "$.rules[0].min_score",
+            "a jailbreak rule does not look at min_score",
+        ),
+        (
+            {"rules": [{"pattern": "x", "style": "typed"}]},
+            "$.rules[0].style",
+            "the action fail masks nothing",
+        ),
+        (
             {"prompts": [{"content": "x"}]},
             "$.prompts[0]",
             "a prompt without a role, which most providers refuse",
@@ -189,9 +204,12 @@ def test_a_policy_with_every_known_field_has_none() -> None:
         "rules": [
             rule,
             {"type": "keyword", "keywords": ["k"]},
-            {"type": "pii", "detect": ["ssn"]},
-            {"type": "jailbreak"},
+            {"type": "pii", "detect": ["ssn"], "min_score": 0.5, "strict": False, "on_error": "warn"},
+            {"type": "pii", "detect": ["secrets"], "action": "mask", "style": "typed"},
+            {"type": "pii", "detect": ["email"], "action": "mask", "restore": True, "restore_secrets": True},
+            {"type": "jailbreak", "threshold": "0.7"},
         ],
+        "uninspected": "allow",
         "providers": {"openai": [entry]},
         "default_provider": "openai",
         "memory": {

@@ -204,6 +204,7 @@ class Row:
             upstream_request_id=clean.name(_first(headers, _REQUEST_ID)),
             retry_count=len(exchange.failures),
             attempts=_attempts(exchange),
+            rule_matches=[_clean(match) for match in exchange.rule_matches],
             metadata={clean.name(k): clean.name(v, 1024) for k, v in exchange.metadata.items()},
             request_bytes=clean.count(exchange.request_bytes),
             response_bytes=clean.count(exchange.response_bytes),
@@ -292,6 +293,10 @@ def _attempts(exchange: Exchange) -> list[dict[str, Any]]:
         }
         for attempt, status, reason in tried
     ]
+
+
+def _clean(match: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: clean.name(said, 1024) if isinstance(said, str) else said for name, said in match.items()}
 
 
 def _provider(attempt: Attempt) -> str:

@@ -74,9 +74,9 @@ def problem(id: str) -> str:
     return ""
 
 
-def check_strict(session: Session, strict: bool) -> None:
+def check_strict(session: str, strict: bool) -> None:
     """Raises Refusal (400) when a session is required and nothing names one."""
-    if strict and not session.id:
+    if strict and not session:
         raise Refusal(
             400,
             "session_required",

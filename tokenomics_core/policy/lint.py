@@ -96,6 +96,14 @@ def _odd_rule(rule: Rule, path: str) -> Iterator[PolicyWarning]:
     for field, owner in (("pattern", "regex"), ("keywords", "keyword"), ("detect", "pii")):
         if rule.type not in (owner, "jailbreak") and getattr(rule, field):
             yield PolicyWarning(f"{path}.{field}", f"a {rule.type} rule does not look at {field}")
+    if rule.threshold is not None and rule.type != "jailbreak":
+        yield PolicyWarning(f"{path}.threshold", f"a {rule.type} rule does not look at threshold")
+    if rule.min_score is not None and rule.type != "pii":
+        yield PolicyWarning(f"{path}.min_score", f"a {rule.type} rule does not look at min_score")
+    if rule.strict and rule.type not in ("pii", "jailbreak"):
+        yield PolicyWarning(f"{path}.strict", f"a {rule.type} rule does not look at strict")
+    if rule.action != "mask" and rule.style != "redacted":
+        yield PolicyWarning(f"{path}.style", f"the action {rule.action} masks nothing")
 
 
 def _negative(path: str, value: int | Decimal) -> Iterator[PolicyWarning]:

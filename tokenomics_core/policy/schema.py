@@ -73,10 +73,15 @@ class PromptMessage(_Part):
 
 
 class Rule(_Part):
-    """A content rule. Which of pattern, keywords and detect counts depends on type."""
+    """A content rule. Which of pattern, keywords, detect and threshold counts depends on type.
+
+    min_score, threshold: 0 to 1, None is the built-in measure. style: of a mask: redacted, typed or partial.
+    strict: only the patterns of the Go original. restore: the answer gets the masked values back; secrets
+    only with restore_secrets. on_error: what happens when the rule itself fails.
+    """
 
     ALWAYS_WRITTEN = frozenset({"type", "action", "scope"})
-    DEFAULT_WHEN_EMPTY = ALWAYS_WRITTEN
+    DEFAULT_WHEN_EMPTY = ALWAYS_WRITTEN | {"style", "on_error"}
 
     name: StrictStr = ""
     type: StrictStr = "regex"
@@ -85,6 +90,13 @@ class Rule(_Part):
     detect: tuple[StrictStr, ...] = ()
     action: StrictStr = "fail"
     scope: StrictStr = "input"
+    style: StrictStr = "redacted"
+    min_score: Amount | None = None
+    threshold: Amount | None = None
+    strict: StrictBool = False
+    restore: StrictBool = False
+    restore_secrets: StrictBool = False
+    on_error: StrictStr = "fail"
 
 
 def _rule_objects(value: Any) -> Any:
@@ -215,7 +227,7 @@ class Policy(_Part):
     """
 
     ALWAYS_WRITTEN = frozenset({"memory"})
-    DEFAULT_WHEN_EMPTY = frozenset({"credentials", "unknown_paths", "unknown_price"})
+    DEFAULT_WHEN_EMPTY = frozenset({"credentials", "unknown_paths", "unknown_price", "uninspected"})
 
     base_key_env: StrictStr = ""
     upstream_url: StrictStr = ""
@@ -238,6 +250,7 @@ class Policy(_Part):
     metadata: Annotated[dict[str, StrictStr], BeforeValidator(_without_null)] = Field(default_factory=dict)
     credentials: StrictStr = "wrapper"
     unknown_paths: StrictStr = "allow"
+    uninspected: StrictStr = "refuse"
 
 
 def read(document: dict[str, Any]) -> Policy:

@@ -5,11 +5,13 @@ Messages keep the wording of rickcrawford/tokenomics, which scripts and people k
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import NoReturn
 
 from tokenomics_core.duration import parse_duration
+from tokenomics_core.guard import detectors
 from tokenomics_core.meter.periods import PERIODS, zone_of
 from tokenomics_core.policy.document import PolicyError, quoted, step
 from tokenomics_core.policy.regex import compile_pattern
@@ -32,6 +34,8 @@ PII_TYPES = (
 _ACTIONS = ("fail", "warn", "log", "mask")
 _SCOPES = ("input", "output", "both")
 _TYPES = ("regex", "keyword", "pii", "jailbreak")
+_STYLES = ("redacted", "typed", "partial")
+_ON_ERROR = ("fail", "warn")
 
 # Each retry is planned for before the first is made.
 MOST_RETRIES = 100
@@ -50,6 +54,7 @@ def validate(policy: Policy) -> None:
         raise PolicyError("base_key_env is required (or at least one provider)", "$.base_key_env")
     _one_of("credentials", policy.credentials, ("wrapper", "client"), "$")
     _one_of("unknown_paths", policy.unknown_paths, ("allow", "deny"), "$")
+    _one_of("uninspected", policy.uninspected, ("refuse", "allow"), "$")
     _check_model_regex(policy.model_regex, "", "$")
     for index, rule in enumerate(policy.rules):
         _check_rule(rule, f"global rule {index}: ", f"$.rules[{index}]")
@@ -132,11 +137,43 @@ def _check_rule(rule: Rule, prefix: str, path: str) -> None:
                 "detect",
                 f"pii rule requires at least one detect type ({', '.join(PII_TYPES[:7])})",
             )
+        known = detectors.names()
         for name in rule.detect:
-            if name.lower() not in PII_TYPES:
-                refuse("detect", f"unknown PII type {quoted(name)}; available: {', '.join(PII_TYPES)}")
+            if name.lower() not in known:
+                refuse(
+                    "detect",
+                    f"unknown PII type {quoted(name)}; available: {', '.join(PII_TYPES)}"
+                    f"{_near(name.lower(), known)}",
+                )
     elif rule.pattern or rule.keywords or rule.detect:
         refuse("type", "jailbreak rule should not have pattern, keywords, or detect fields")
+    _check_measure(rule, prefix, path)
+
+
+def _check_measure(rule: Rule, prefix: str, path: str) -> None:
+    """How sure a rule wants to be, how it masks, and what it does when it fails."""
+    for field, value, allowed in (("style", rule.style, _STYLES), ("on_error", rule.on_error, _ON_ERROR)):
+        if value not in allowed:
+            raise PolicyError(
+                f"{prefix}invalid rule {field} {quoted(value)}; must be {_listed(allowed)}", step(path, field)
+            )
+    for field, measure in (("min_score", rule.min_score), ("threshold", rule.threshold)):
+        if measure is not None and not 0 <= measure <= 1:
+            raise PolicyError(
+                f"{prefix}invalid rule {field} {measure:f}; must be from 0 to 1", step(path, field)
+            )
+    if rule.restore and (rule.action != "mask" or rule.scope == "output" or rule.type == "jailbreak"):
+        raise PolicyError(
+            f"{prefix}restore needs action mask, scope input or both, and a type other than jailbreak",
+            f"{path}.restore",
+        )
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    """Where more can be detected than the eleven that the Go original knows."""
+    near = difflib.get_close_matches(name, known, n=3)
+    more = f"; {len(known) - len(PII_TYPES)} more are in docs/GUARDRAILS.md"
+    return f"; did you mean {' or '.join(map(quoted, near))}?" if near else more
 
 
 def _check_windows(rate_limit: RateLimit) -> None:

@@ -1,0 +1,218 @@
+"""Guardrails: the content rules on what goes out. What they mask is masked before anything else is done."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import unquote_plus
+
+import orjson
+from mitmproxy import http
+
+from addons.answer import HEAD, exchange_of
+from addons.guarded import guarded
+from addons.services import Services, in_thread
+from tokenomics_core.counters import CountersUnavailable
+from tokenomics_core.exchange import Exchange
+from tokenomics_core.guard.inspection import Inspected, inspect
+from tokenomics_core.guard.rulebook import Compiled
+from tokenomics_core.guard.rules import RuleFailed
+from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
+from tokenomics_core.guard.verdict import REDACTED_ENTRY, Hit
+from tokenomics_core.json_body import JsonBody
+from tokenomics_core.json_splice import Path, splice
+from tokenomics_core.meter.budget import UNAVAILABLE
+from tokenomics_core.policy.schema import Rule
+from tokenomics_core.refusal import Refusal
+
+log = logging.getLogger("tokenomics")
+
+LARGE = 32 * 1024
+"""Bytes from which on a request is looked at in a thread: about a millisecond of work."""
+
+
+class Guardrails:
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    @guarded
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and exchange.upload:
+            if (await self._rules(exchange.attempts[0].policy.rules)).blocking:
+                self._not_inspected(exchange, "uploads")
+            exchange.inspected = True
+
+    @guarded
+    async def request(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is None or exchange.upload:
+            return
+        if flow.metadata[HEAD].get("upgrade", "").lower() != "websocket":
+            given = exchange.body
+            for rules in _distinct(exchange):
+                await self._request(flow, exchange, given, rules)
+        else:
+            # Its frames are looked at one by one.
+            await self._rules(exchange.attempts[0].policy.rules)
+        exchange.inspected = True
+
+    async def inspect(self, exchange: Exchange, rules: tuple[Rule, ...], body: JsonBody) -> JsonBody | None:
+        """The body as these rules want it; None when it stays as it is. Raises Refusal."""
+        compiled = await self._rules(rules)
+        if not compiled.input:
+            return None
+        if compiled.blocking and has_token_ids(body.value):
+            self._not_inspected(exchange, "token ids")
+        spans = await self._spans(exchange, body.value)
+        found = await self._inspected(exchange, compiled, spans, body.value)
+        edits = await self._edits(exchange, compiled, found)
+        if not edits:
+            return None
+        masked = body.copy()
+        masked.replace(edits)
+        return masked
+
+    async def _request(
+        self, flow: http.HTTPFlow, exchange: Exchange, given: JsonBody | None, rules: tuple[Rule, ...]
+    ) -> None:
+        """The request as attempts with these rules send it."""
+        compiled = await self._rules(rules)
+        if not compiled:
+            return
+        first = exchange.attempts[0].policy.rules is rules
+        try:
+            await self._query(exchange, compiled)
+            if given is None:
+                await self._raw(flow, exchange, compiled)
+                return
+            masked = await self.inspect(exchange, rules, given)
+        except Refusal as refusal:
+            if first or refusal.code != "rule_violation":
+                raise
+            log.warning("an attempt was left out: %s", refusal.message)
+            exchange.attempts = [each for each in exchange.attempts if each.policy.rules is not rules]
+            return
+        if first and masked is not None:
+            exchange.body = masked
+        elif not first:
+            exchange.bodies[id(rules)] = masked or given
+
+    async def _query(self, exchange: Exchange, compiled: Compiled) -> None:
+        """What a rule covers has no place in a URL: a mask there would make another request of it."""
+        if exchange.query and compiled.input:
+            span = Span((), unquote_plus(exchange.query), "text")
+            found = await self._inspected(exchange, compiled, [span], None)
+            if found.masked:
+                raise Refusal(403, "rule_violation", f"{found.hits[0].message} in the query of the URL")
+
+    async def _raw(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled) -> None:
+        """A body that is no JSON object: any JSON, or text."""
+        raw = flow.request.raw_content
+        if not raw or not compiled.input:
+            return
+        try:
+            value = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            await self._text(flow, exchange, compiled, raw)
+            return
+        found = await self._inspected(exchange, compiled, await self._spans(exchange, value), value)
+        edits = await self._edits(exchange, compiled, found)
+        if edits:
+            flow.request.raw_content = splice(raw, edits)
+
+    async def _text(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled, raw: bytes) -> None:
+        kind = flow.metadata[HEAD].get("content-type", "").partition(";")[0].strip().lower()
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            text = ""
+        if not text or "\0" in text or kind.startswith(("multipart/", "audio/", "image/", "video/")):
+            if compiled.blocking:
+                self._not_inspected(exchange, "bodies that are no text")
+            return
+        found = await self._inspected(exchange, compiled, [Span((), text, "text")], None)
+        edits = await self._edits(exchange, compiled, found)
+        for edited in edits.values():
+            flow.request.raw_content = edited.encode()
+
+    async def _inspected(
+        self, exchange: Exchange, compiled: Compiled, spans: list[Span], value: object
+    ) -> Inspected:
+        """What the rules say of these texts, told and recorded. Raises Refusal."""
+        try:
+            if sum(len(span.text) for span in spans) > LARGE:
+                found = await in_thread(lambda: inspect(compiled.input, spans, value))
+            else:
+                found = inspect(compiled.input, spans, value)
+        except RuleFailed as failed:
+            raise rule_failed(compiled.rules, failed) from None
+        for hit in found.hits:
+            told(exchange, hit)
+        if found.blocked:
+            raise Refusal(403, "rule_violation", found.blocked)
+        if found.masked and REDACTED_ENTRY not in exchange.rule_matches:
+            exchange.rule_matches.append(REDACTED_ENTRY)
+            log.info("[rule:mask] content redacted")
+        return found
+
+    async def _spans(self, exchange: Exchange, value: object) -> list[Span]:
+        if exchange.request_bytes > LARGE:
+            return await in_thread(lambda: request_spans(value))
+        return request_spans(value)
+
+    async def _edits(
+        self, exchange: Exchange, compiled: Compiled, found: Inspected
+    ) -> dict[tuple[Path, bool], str]:
+        """The new texts. Where the policy has values come back, they stand for placeholders in them."""
+        if not compiled.restoring or exchange.token is None:
+            return found.edits(None)
+        shared = self.services.shared_vaults
+        if shared is None:
+            if exchange.vault is None:
+                exchange.vault = self.services.vaults.of(exchange.token.hash, exchange.session)
+            return found.edits(exchange.vault)
+        try:
+            vault = exchange.vault or await shared.load(exchange.token.hash, exchange.session)
+            for text in found.literal:
+                vault.avoid(text)
+            await shared.prepare(vault, found.wanted())
+            edits = found.edits(vault)
+            await shared.save(vault)
+        except CountersUnavailable as error:
+            log.error("placeholders: %s", error)
+            raise Refusal(503, "store_unavailable", UNAVAILABLE, retry_after=1) from None
+        exchange.vault = vault
+        return edits
+
+    async def _rules(self, rules: tuple[Rule, ...]) -> Compiled:
+        ready = self.services.rulebook.ready(rules)
+        return ready if ready is not None else await in_thread(lambda: self.services.rulebook.compiled(rules))
+
+    def _not_inspected(self, exchange: Exchange, what: str) -> None:
+        policy = exchange.policy
+        if policy is None or policy.policy.uninspected == "refuse":
+            raise Refusal(
+                403, "not_inspected", f"the policy's content rules cannot look into {what}, so none pass"
+            )
+
+
+def told(exchange: Exchange, hit: Hit) -> None:
+    """Records a hit, and tells the log. Neither holds what was matched."""
+    exchange.rule_matches.append(hit.entry())
+    if hit.action == "fail":
+        log.warning("[rule:fail] policy violation: %s", hit.message)
+    elif hit.action == "warn":
+        log.warning("[rule:warn] %s", hit.message)
+    else:
+        log.info("[rule:%s] %s", hit.action, hit.message)
+
+
+def rule_failed(rules: tuple[Rule, ...], failed: RuleFailed) -> Refusal:
+    name = rules[failed.rule].name or rules[failed.rule].type
+    log.error("rule %d could not be checked: %s", failed.rule, failed.reason)
+    return Refusal(500, "rule_failed", f'rule {failed.rule} "{name}" could not be checked, so nothing passes')
+
+
+def _distinct(exchange: Exchange) -> list[tuple[Rule, ...]]:
+    """The lists of rules of all attempts, each once, the first attempt's first."""
+    return list({id(attempt.policy.rules): attempt.policy.rules for attempt in exchange.attempts}.values())

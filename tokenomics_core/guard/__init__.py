@@ -1,0 +1,1 @@
+"""Guard: what must not leave, and what must not come back."""
