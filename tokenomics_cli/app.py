@@ -29,6 +29,7 @@ COMMANDS = {
     "ledger": Command(
         "tokenomics_cli.ledger", "The record of every request, and whether the counters agree."
     ),
+    "policy": Command("tokenomics_cli.policy", "See what a policy says, and what it would do."),
     "demo": Command("tokenomics_cli.demo", "See the gateway at work, without a key and without a network."),
     "version": Command("tokenomics_cli.version", "Print the version and what it runs on."),
 }

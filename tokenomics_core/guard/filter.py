@@ -15,6 +15,7 @@ from tokenomics_core.guard.pieces import Piece
 from tokenomics_core.guard.rules import CompiledRules, Match
 from tokenomics_core.guard.vault import Vault, find, unfinished
 from tokenomics_core.guard.verdict import Hit, blocked, verdict
+from tokenomics_core.guard.views import unsettled
 from tokenomics_core.guard.violation import RuleViolation
 
 MOST_HELD = 64 * 1024
@@ -126,7 +127,7 @@ class RuleFilter:
             if full and until <= self._since:
                 raise RuleViolation("response blocked: a value that a rule covers is too long to be checked")
             if self._compiled and not full:
-                until = self._compiled.hold(self._text[:until], self._since)
+                until = self._since + unsettled(self._text[self._since : until])
         return until
 
     def _judge(self, matches: list[Match]) -> None:

@@ -130,23 +130,20 @@ class CompiledRules:
     def hold(self, text: str, since: int = 0) -> int:
         """Where the end of text begins of which what follows may still make, or change, a match.
 
-        All before it may be scanned for itself: no match reaches over that place, whatever comes.
+        No match that is not there yet reaches over that place, whatever comes; and all before it may be read
+        for itself.
         """
         if self.may_replace_all:
             return since
-        held = since + unsettled(text[since:])
-        while held > since:
-            begun = min(
-                reading.origin(self._beginnings.hold(reading.data, reading.begin))
-                for reading in _readings(text[:held], since)
-                # What was decoded as a whole joins nothing around it.
-                if reading.view.in_place
-            )
-            if begun >= held:
-                break
-            # Behind what is read as one, what follows counts; before it, nothing of it does.
-            held = since + unsettled(text[since:begun])
-        return held
+        # Behind this place anything may come of what stands there.
+        settled = since + unsettled(text[since:])
+        begun = min(
+            reading.origin(self._beginnings.hold(reading.data, reading.begin))
+            for reading in _readings(text[:settled], since)
+            # What was decoded as a whole joins nothing around it.
+            if reading.view.in_place
+        )
+        return settled if begun >= settled else since + unsettled(text[since:begun])
 
     def places(self, texts: Sequence[str]) -> Sequence[int]:
         """Indexes of the texts in which something may be found, at the cost of one pass over all together."""
