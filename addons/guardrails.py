@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from urllib.parse import unquote_plus
+import re
+from urllib.parse import unquote, unquote_plus
 
-import orjson
 from mitmproxy import http
 
 from addons.answer import HEAD, exchange_of
@@ -13,7 +13,7 @@ from addons.guarded import guarded
 from addons.services import Services, in_thread
 from tokenomics_core.counters import CountersUnavailable
 from tokenomics_core.exchange import Exchange
-from tokenomics_core.guard.inspection import Inspected, inspect
+from tokenomics_core.guard.inspection import Inspected, inspect, lenient, stands_twice, unescaped
 from tokenomics_core.guard.rulebook import Compiled
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
@@ -29,6 +29,9 @@ log = logging.getLogger("tokenomics")
 LARGE = 32 * 1024
 """Bytes from which on a request is looked at in a thread: about a millisecond of work."""
 
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\";\s]*)")
+_READ = frozenset(["utf-8", "utf8", "us-ascii", "ascii"])
+
 
 class Guardrails:
     def __init__(self, services: Services) -> None:
@@ -38,8 +41,10 @@ class Guardrails:
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and exchange.upload:
-            if (await self._rules(exchange.attempts[0].policy.rules)).blocking:
+            compiled = await self._rules(exchange.attempts[0].policy.rules)
+            if compiled.blocking:
                 self._not_inspected(exchange, "uploads")
+            await self._url(exchange, compiled)
             exchange.inspected = True
 
     @guarded
@@ -53,7 +58,7 @@ class Guardrails:
                 await self._request(flow, exchange, given, rules)
         else:
             # Its frames are looked at one by one.
-            await self._rules(exchange.attempts[0].policy.rules)
+            await self._url(exchange, await self._rules(exchange.attempts[0].policy.rules))
         exchange.inspected = True
 
     async def inspect(self, exchange: Exchange, rules: tuple[Rule, ...], body: JsonBody) -> JsonBody | None:
@@ -63,6 +68,7 @@ class Guardrails:
             return None
         if compiled.blocking and has_token_ids(body.value):
             self._not_inspected(exchange, "token ids")
+        await self._names(exchange, compiled, body)
         spans = await self._spans(exchange, body.value)
         found = await self._inspected(exchange, compiled, spans, body.value)
         edits = await self._edits(exchange, compiled, found)
@@ -81,7 +87,7 @@ class Guardrails:
             return
         first = exchange.attempts[0].policy.rules is rules
         try:
-            await self._query(exchange, compiled)
+            await self._url(exchange, compiled)
             if given is None:
                 await self._raw(flow, exchange, compiled)
                 return
@@ -97,13 +103,25 @@ class Guardrails:
         elif not first:
             exchange.bodies[id(rules)] = masked or given
 
-    async def _query(self, exchange: Exchange, compiled: Compiled) -> None:
-        """What a rule covers has no place in a URL: a mask there would make another request of it."""
-        if exchange.query and compiled.input:
-            span = Span((), unquote_plus(exchange.query), "text")
-            found = await self._inspected(exchange, compiled, [span], None)
+    async def _names(self, exchange: Exchange, compiled: Compiled, body: JsonBody) -> None:
+        """A body's own member names are its format: a value among them is not masked but refused."""
+        names = [name for name in body.value if not name.isidentifier()]
+        if names:
+            found = await self._inspected(exchange, compiled, [Span((), "\n".join(names), "text")], None)
             if found.masked:
-                raise Refusal(403, "rule_violation", f"{found.hits[0].message} in the query of the URL")
+                raise Refusal(403, "rule_violation", f"{found.hits[0].message} in the name of a member")
+
+    async def _url(self, exchange: Exchange, compiled: Compiled) -> None:
+        """What a rule covers has no place in a URL: a mask there would make another request of it."""
+        if not compiled.input:
+            return
+        places = {"the path of the URL": unquote(exchange.path)}
+        if exchange.query:
+            places["the query of the URL"] = unquote_plus(exchange.query)
+        for place, text in places.items():
+            found = await self._inspected(exchange, compiled, [Span((), text, "text")], None)
+            if found.masked:
+                raise Refusal(403, "rule_violation", f"{found.hits[0].message} in {place}")
 
     async def _raw(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled) -> None:
         """A body that is no JSON object: any JSON, or text."""
@@ -111,25 +129,34 @@ class Guardrails:
         if not raw or not compiled.input:
             return
         try:
-            value = orjson.loads(raw)
-        except orjson.JSONDecodeError:
+            value = lenient(raw)
+        except ValueError:
             await self._text(flow, exchange, compiled, raw)
             return
+        if stands_twice(raw):
+            raise Refusal(400, "invalid_json", "invalid JSON body: a key stands twice in one object")
         found = await self._inspected(exchange, compiled, await self._spans(exchange, value), value)
         edits = await self._edits(exchange, compiled, found)
         if edits:
             flow.request.raw_content = splice(raw, edits)
 
     async def _text(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled, raw: bytes) -> None:
-        kind = flow.metadata[HEAD].get("content-type", "").partition(";")[0].strip().lower()
+        kind, _, parameters = flow.metadata[HEAD].get("content-type", "").lower().partition(";")
+        charset = _CHARSET.search(parameters)
         try:
-            text = raw.decode()
+            text = raw.decode() if charset is None or charset[1] in _READ else ""
         except UnicodeDecodeError:
             text = ""
-        if not text or "\0" in text or kind.startswith(("multipart/", "audio/", "image/", "video/")):
+        if not text or "\0" in text or kind.strip().startswith(("multipart/", "audio/", "image/", "video/")):
             if compiled.blocking:
                 self._not_inspected(exchange, "bodies that are no text")
             return
+        spelt = unescaped(text)
+        if spelt != text:
+            # JSON in a shape that is not known here, such as lines of it.
+            found = await self._inspected(exchange, compiled, [Span((), spelt, "text")], None)
+            if found.masked:
+                raise Refusal(403, "rule_violation", f"{found.hits[0].message} behind escapes")
         found = await self._inspected(exchange, compiled, [Span((), text, "text")], None)
         edits = await self._edits(exchange, compiled, found)
         for edited in edits.values():

@@ -230,7 +230,8 @@ def test_a_rule_over_its_time_refuses() -> None:
 def test_one_pass_tells_which_of_many_texts_may_match() -> None:
     compiled = CompiledRules([pii("email"), keyword("secret")], "input")
     texts = ["nothing"] * 50 + ["a@b.co"] + ["nothing"] * 50 + ["ｓecret"] + ["x"]
-    assert list(compiled.places(texts)) == [50, 101]
+    # A neighbour may be looked at in vain.
+    assert {50, 101} <= set(compiled.places(texts)) <= {49, 50, 51, 100, 101, 102}
     assert list(compiled.places(["nothing"] * 3)) == []
 
 

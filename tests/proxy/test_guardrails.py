@@ -202,8 +202,10 @@ def test_unknown_paths_are_under_the_rules_too(proxy: Proxy, fake_provider: Fake
     token = create(proxy, rules(pii("email")))
     with Caller(proxy, token.key) as caller:
         head = OPENAI.head(token.key)
-        caller.client.post(path, json={"deep": [{"x": f"to {MAIL}"}], MAIL: 1, "n": 5}, headers=head)
-        assert not fake_provider.last.holds(f"to {MAIL}")
+        caller.client.post(path, json={"deep": [{"x": f"to {MAIL}", MAIL: 1}], "n": 5}, headers=head)
+        assert fake_provider.last.json == {"deep": [{"x": "to [REDACTED]", "[REDACTED]": 1}], "n": 5}
+        refused = caller.client.post(path, json={MAIL: 1}, headers=head)
+        assert refused.json()["error"]["code"] == "rule_violation"
         caller.client.post(path, json=[f"to {MAIL}"], headers=head)
         assert fake_provider.last.json == ["to [REDACTED]"]
         caller.client.post(path, content=f"to {MAIL}", headers={**head, "content-type": "text/plain"})

@@ -32,6 +32,8 @@ class Shape:
     score: of a match, where there is no check.
     check: whether a value is valid by its own characters. It gets the matched text and must be fast, pure,
         and linear in its length. valid, invalid: the score that follows; 0 is no finding.
+    not_behind: characters of which none may stand right before a value. A pattern that asks for a character
+        before its value holds back every such character of a stream.
     reference: a pattern of the Go original. It counts whatever its score, unless a rule names a `min_score`;
         and it is all that counts for a `strict` rule.
     """
@@ -41,6 +43,7 @@ class Shape:
     check: Callable[[str], bool] | None = None
     valid: float = 1.0
     invalid: float = 0.0
+    not_behind: str = ""
     reference: bool = False
 
 

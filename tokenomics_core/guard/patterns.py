@@ -7,7 +7,7 @@ bytes here, and spans are in bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,31 +15,37 @@ import re2
 
 from tokenomics_core.guard.prefilter import head
 
-SET_MEMORY = 64 * 1024 * 1024
+SET_MEMORY = 32 * 1024 * 1024
 """Bytes for the states of the common pass. RE2 takes them as texts ask for them, and starts anew when they
 are used up."""
 
+FEW = 4
+"""Patterns of a group that are asked one by one."""
+
 PATTERN_MEMORY = 16 * 1024 * 1024
 
+# Texts put together have line ends between them: where one may stand before a match, it may begin there.
+_AFTER_LINE = re.compile(r"\(\?:\^\|\[\^(?:\\[^ns]|[^\]\\\n])*\]\)")
 # What is escaped is no anchor, but for two; nor is anything in a class.
 _NO_ANCHOR = re.compile(r"\\[^Az]|\[\^?(?:\\.|\])?(?:\\.|\[:\w+:\]|[^\]\\])*\]")
 _ANCHOR = re.compile(r"[\^$]|\\[Az]")
 
 
 class PatternSet:
-    """patterns: RE2 sources. A pattern's value is its first group, or the whole match where it has none."""
+    """patterns: RE2 sources. A pattern's value is its first group, or the whole match where it has none.
 
-    def __init__(self, patterns: Sequence[str]) -> None:
+    groups: for each pattern a word, the empty string for none. Those of one word, often found by their heads
+    and seldom in full, are asked in full together.
+    """
+
+    def __init__(self, patterns: Sequence[str], groups: Sequence[str] = ()) -> None:
         """Raises ValueError for what RE2 does not compile."""
         self.patterns = tuple(patterns)
-        self._set: Any = re2.Set.SearchSet(_options(SET_MEMORY))
-        try:
-            for pattern in self.patterns:
-                self._set.Add(head(pattern))
-            if self.patterns:
-                self._set.Compile()
-        except re2.error as error:
-            raise ValueError(f"the patterns cannot be compiled together: {error}") from None
+        self._heads = _common(map(head, self.patterns))
+        self._groups: dict[str, tuple[list[int], Any]] = {}
+        for word in dict.fromkeys(filter(None, groups)):
+            members = [index for index, group in enumerate(groups) if group == word]
+            self._groups[word] = members, _common(self.patterns[index] for index in members)
         self._compiled: dict[int, Any] = {}
 
     @cached_property
@@ -48,15 +54,19 @@ class PatternSet:
         return frozenset(
             index
             for index, pattern in enumerate(self.patterns)
-            if _ANCHOR.search(_NO_ANCHOR.sub("", pattern))
+            if _ANCHOR.search(_NO_ANCHOR.sub("", _AFTER_LINE.sub("", pattern)))
         )
 
     def candidates(self, data: bytes) -> Sequence[int]:
         """Indexes of the patterns that may match somewhere; all others match nowhere. In ascending order."""
         if not self.patterns:
             return ()
-        found = self._set.Match(data)
-        return sorted(found) if found else ()
+        found = set(self._heads.Match(data) or ())
+        for members, together in self._groups.values():
+            if len(found.intersection(members)) > FEW:
+                matching = {members[place] for place in together.Match(data) or ()}
+                found = found.difference(members) | matching
+        return sorted(found)
 
     def spans(self, index: int, data: bytes, since: int = 0) -> Iterator[tuple[int, int, int, int]]:
         """Where one pattern matches, and where in that its value stands; from `since` on, in bytes.
@@ -92,6 +102,20 @@ class Characters:
         self._character += len(self._data[self._byte : byte].decode("utf-8", "replace"))
         self._byte = byte
         return self._character
+
+
+def _common(parts: Iterable[str]) -> Any:
+    common = re2.Set.SearchSet(_options(SET_MEMORY))
+    count = 0
+    try:
+        for part in parts:
+            common.Add(part)
+            count += 1
+        if count:
+            common.Compile()
+    except re2.error as error:
+        raise ValueError(f"the patterns cannot be compiled together: {error}") from None
+    return common
 
 
 def _options(memory: int) -> Any:

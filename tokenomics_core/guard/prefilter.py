@@ -1,4 +1,4 @@
-"""Heads of patterns: what every match must begin with, small enough that hundreds go through one pass.
+"""Heads of patterns: what every match must begin with, so small that hundreds share a pass.
 
 A common pass over many patterns is fast as long as its states are few. Long repetitions and gaps multiply
 them, and a text made for it can ask for a new state at each character. So the pass asks for heads alone: a
@@ -22,7 +22,7 @@ LONGEST = 24
 """Repetitions that are asked for at most, where nothing rare was."""
 
 FEW = 6
-"""Repetitions that a rare beginning may still have behind it."""
+"""Repetitions of one character that a rare part may still have beside it."""
 
 _LITERAL = re.compile(
     r"(?:\(\?i:)?(?:[A-Za-z0-9_]|\\[^A-Za-z0-9]|\\x[0-9a-f]{2}|\\x\{[0-9a-f]+\}|[^\x00-\x7f])\)?"
@@ -39,7 +39,7 @@ def head(pattern: str) -> str:
 
 
 def _cut(node: Node) -> tuple[Node, float, bool]:
-    """The head of a tree, how many literal characters it asks for, and whether it is all of the tree."""
+    """What is left of a tree, how many literal characters it asks for, and whether it is all of the tree."""
     match node:
         case Char(text):
             return node, _literals(text), True
@@ -48,9 +48,9 @@ def _cut(node: Node) -> tuple[Node, float, bool]:
         case Concat(items):
             return _cut_sequence(items)
         case Choice(items):
-            heads = [_cut(item) for item in items]
-            rare = min((literals for _, literals, _ in heads), default=0.0)
-            return Choice(tuple(each for each, _, _ in heads)), rare, all(whole for _, _, whole in heads)
+            parts = [_cut(item) for item in items]
+            rare = min((literals for _, literals, _ in parts), default=0.0)
+            return Choice(tuple(each for each, _, _ in parts)), rare, all(whole for _, _, whole in parts)
         case Repeat(item, low, high):
             return _cut_repeat(item, low, high)
 
@@ -58,21 +58,26 @@ def _cut(node: Node) -> tuple[Node, float, bool]:
 def _cut_sequence(items: Sequence[Node]) -> tuple[Node, float, bool]:
     kept: list[Node] = []
     literals = 0.0
-    for at, item in enumerate(items):
+    whole = True
+    for item in items:
+        if not whole:
+            break
         if literals >= ENOUGH or (literals >= RARE and _varies(item)):
-            return Concat(tuple(kept)), literals, all(isinstance(each, Assertion) for each in items[at:])
+            whole = False
+            if isinstance(item, Repeat) and isinstance(item.item, Char) and item.low:
+                few = min(item.low, FEW)
+                kept.append(Repeat(item.item, few, few))
+            break
         each, said, whole = _cut(item)
         kept.append(each)
         literals += said
-        if not whole:
-            return Concat(tuple(kept)), literals, False
-    return Concat(tuple(kept)), literals, True
+    return Concat(tuple(kept)), literals, whole
 
 
 def _cut_repeat(item: Node, low: int, high: int | None) -> tuple[Node, float, bool]:
     each, said, whole = _cut(item)
     if not low:
-        # It may not be there at all; what it holds is not worth cutting, unless it is large.
+        # It may not be there at all.
         return Repeat(item, low, high), 0.0, True
     if not whole:
         return each, said, False
@@ -86,6 +91,8 @@ def _cut_repeat(item: Node, low: int, high: int | None) -> tuple[Node, float, bo
 def _varies(node: Node) -> bool:
     """Whether a tree matches texts of many lengths: what multiplies the states of a pass."""
     match node:
+        case Repeat(Char(), _, high):
+            return high is None or high > FEW
         case Repeat(item, low, high):
             return high is None or high - low > 1 or low > FEW or _varies(item)
         case Concat(items) | Choice(items):

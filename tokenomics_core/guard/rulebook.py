@@ -9,7 +9,7 @@ from threading import Lock
 from tokenomics_core.guard.rules import CompiledRules
 from tokenomics_core.policy.schema import Rule
 
-MOST = 256
+MOST = 64
 """Lists of rules that are kept compiled."""
 
 

@@ -98,7 +98,8 @@ class CompiledRules:
         for index in self.active:
             for pattern, use in _uses(index, self.rules[index]):
                 uses.setdefault(pattern, []).append(use)
-        self._patterns = PatternSet(list(uses))
+        groups = [each[0].kind if each[0].sign is not None else "" for each in uses.values()]
+        self._patterns = PatternSet(list(uses), groups)
         self._uses = list(uses.values())
         self.may_replace_all = any(
             self.rules[index].type == "jailbreak" and self.rules[index].action == "mask"

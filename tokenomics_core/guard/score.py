@@ -47,6 +47,8 @@ def score(detector: Detector, shape: Shape, text: str, start: int, end: int) -> 
     Words are compared whole and without regard to case. What stands between them does not count:
     `date_of_birth` says "date of birth".
     """
+    if shape.not_behind and start and text[start - 1] in shape.not_behind:
+        return 0.0
     base = shape.score
     if shape.check is not None:
         base = shape.valid if shape.check(text[start:end]) else shape.invalid

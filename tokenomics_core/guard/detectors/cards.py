@@ -53,7 +53,7 @@ DETECTORS = (
                 r"\b(?:4\d{3}|5[1-5]\d{2}|6(?:011|5\d{2})) \d{4} \d{4} \d{4}\b",
                 check=luhn,
                 valid=0.95,
-                invalid=0.5,
+                invalid=0.45,
             ),
             Shape(r"\b3[47]\d{2}[ -]\d{6}[ -]\d{5}\b", check=luhn, valid=0.95, invalid=0.5),
             Shape(

@@ -13,6 +13,10 @@ def _german_id_card(value: str) -> bool:
     return str(total % 10) == value[9]
 
 
+def _has_digit(value: str) -> bool:
+    return any(character.isdigit() for character in value)
+
+
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
 
 
@@ -78,7 +82,7 @@ DETECTORS = (
                 check=_german_id_card,
                 valid=ALONE,
             ),
-            Shape(r"\b[LMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{3,6}\d[CFGHJKLMNPRTVWXYZ0-9]{1,4}\b", score=0.2),
+            Shape(r"\b[LMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{8}\b", check=_has_digit, valid=0.2),
         ),
         near=(
             "personalausweis",

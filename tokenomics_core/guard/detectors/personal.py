@@ -72,7 +72,7 @@ def _passport_line(value: str) -> bool:
 
 
 def _some_digits(value: str) -> bool:
-    return len(digits(value)) >= 4 and not value.isdigit()
+    return len(digits(value)) >= 2 and not value.isdigit()
 
 
 DETECTORS = (
@@ -112,12 +112,20 @@ DETECTORS = (
         label="Email Address",
         kind="personal",
         shapes=(
+            # Behind a colon or a slash it may be the login of a URL: there words must confirm it.
             Shape(
                 r"\b[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+\.[A-Za-z]{2,}\b",
                 check=_mail_address,
+                valid=0.45,
+                invalid=0.1,
+                reference=True,
+            ),
+            Shape(
+                r"\b[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+\.[A-Za-z]{2,}\b",
+                not_behind=":/~!$#._%+-",
+                check=_mail_address,
                 valid=0.9,
                 invalid=0.3,
-                reference=True,
             ),
             Shape(rf"{_USER}*[{_LETTERS}]{_USER}*@[A-Za-z0-9.\-]+\.[A-Za-z]{{2,}}\b", score=0.85),
             # The original finds none of these. They count with a word before them, or from a lower score on.
@@ -136,9 +144,9 @@ DETECTORS = (
             "email address",
             "contact",
             "write to",
-            "from",
-            "to",
-            "cc",
+            "from:",
+            "to:",
+            "cc:",
             "courriel",
             "correo",
             "kontakt",
@@ -211,7 +219,7 @@ DETECTORS = (
         label="Passport Number",
         kind="personal",
         shapes=(
-            Shape(r"\b[A-Z]{1,2}\d{6,8}\b", score=0.2),
+            Shape(r"\b[A-Z]{1,3}\d{6,8}\b", score=0.2),
             Shape(r"\b[CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{8}\b", check=_some_digits, valid=0.2),
             Shape(r"\b\d{2}[A-Z]{2}\d{5}\b", score=0.2),
             Shape(r"\bP[A-Z<][A-Z]{3}[A-Z]+<[A-Z<]{20,40}", score=0.9),
@@ -226,6 +234,8 @@ DETECTORS = (
             "passport no. «C01X00T47»",
             "Reisepass «C3J1N0KLM»".replace("C3J1N0KLM", "C3J1N0K42"),
             "passeport «12AB34567»",
+            "Passnummer «HXTK3LVP0»",
+            "pasaporte «XDB123456»",
             "pasaporte: «XDB123456»".replace("XDB123456", "XD123456"),
             "«L898902C36UTO7408122F1204159ZE184226B<<<<<10»",
             "«P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<»",
@@ -248,7 +258,7 @@ DETECTORS = (
         kind="personal",
         shapes=(
             Shape(r"\b[A-Z]{1,2}\d{5,13}\b", score=0.2),
-            Shape(r"\b[A-Z]\d{3}-\d{4}-\d{4}\b", score=0.3),
+            Shape(r"\b[A-Z]\d{3}-(?:\d{4}-\d{4}|\d{3}-\d{2}-\d{3}-\d)\b", score=0.3),
             Shape(r"\b\d{7,9}\b", score=0.15),
             Shape(r"\b[A-Z]{2,5}9{0,3}\d{6}[A-Z9]{2}\d[A-Z]{2}\b", score=0.6),
         ),
@@ -277,6 +287,7 @@ DETECTORS = (
             "Driving licence: «MORGA657054SM9IJ»",
             "drivers_license=«12345678»",
             "DL number «S123-4567-8901»",
+            "Florida driver license «S123-456-78-901-0»",
         ),
         clean=("D1234567", "12345678", "S123-4567-8901", "driver 12345678"),
     ),

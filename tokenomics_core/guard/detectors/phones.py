@@ -55,6 +55,8 @@ _UNLIKE = (
     "serial",
     "epoch",
     "unix",
+    "created",
+    "nhs",
     "uuid",
     "version",
     "call id",

@@ -81,9 +81,7 @@ DETECTORS = (
         "secret",
         (
             Shape(r"(?i:accountkey)\s?=\s?([A-Za-z0-9+/]{40,}={0,2})", check=decodes_to(64, 32), invalid=0.6),
-            Shape(
-                AFTER + r"([A-Za-z0-9+/]+[+]ASt[A-Za-z0-9+/]{5}[AQgw]==)", check=has_length([88]), valid=0.95
-            ),
+            Shape(r"[A-Za-z0-9+/]+[+]ASt[A-Za-z0-9+/]{5}[AQgw]==", check=has_length([88]), valid=0.95),
         ),
         family="api_key",
         found=(
@@ -153,7 +151,7 @@ DETECTORS = (
         "secret",
         (
             Shape(
-                AFTER + r"([A-Za-z0-9+/_-]+(?:AzFu|ACDb|AzSe|[+]ACR|[+]AEh|[+]AIo|[+]ARm)"
+                r"([A-Za-z0-9+/_-]+(?:AzFu|ACDb|AzSe|[+]ACR|[+]AEh|[+]AIo|[+]ARm)"
                 r"[A-Za-z0-9+/_-]{5,9}={0,2})",
                 check=has_length(range(50, 97)),
             ),
@@ -278,7 +276,12 @@ DETECTORS = (
         r"tskey-(?:auth|api|client|scim|webhook)-[A-Za-z0-9]{8,}-[A-Za-z0-9]{16,}",
         "tskey-" + "auth-" + sample(16) + "-" + sample(32),
     ),
-    key("fly_token", "Fly.io Token", r"(?:FlyV1 )?fm[12][ar]?_[A-Za-z0-9+/_=-]{60,}", "fm2_" + sample(90)),
+    key(
+        "fly_token",
+        "Fly.io Token",
+        r"(?:FlyV1 )?fm[12][ar]?_[A-Za-z0-9+/_=-]{60,}|fo1_[A-Za-z0-9_-]{43}",
+        "fm2_" + sample(90),
+    ),
     key("render_key", "Render API Key", r"rnd_[A-Za-z0-9]{28,}", "rnd_" + sample(32)),
     key(
         "cloudinary_url",

@@ -25,10 +25,13 @@ _URL = r"[^\s\"'`<>\\]"
 
 
 def credentials_inside(text: str) -> bool:
-    """A user and a password, or a password among the parameters."""
+    """A user and a password, or a password among the parameters. Not where the password is a stand-in."""
     low = text.lower()
     before, at, _ = low.partition("://")[2].rpartition("@")
-    return bool(at and before.partition(":")[2]) or "password=" in low or "pwd=" in low
+    password = before.partition(":")[2]
+    if password.startswith(("$", "<", "{", "*", "%s")):
+        return False
+    return bool(at and password) or "password=" in low or "pwd=" in low
 
 
 _HEADER = urlsafe_b64encode(json.dumps({"alg": "HS256", "typ": "JWT"}).encode()).decode().rstrip("=")
@@ -64,7 +67,15 @@ DETECTORS = (
         "aws_key",
         "AWS Access Key",
         "secret",
-        (Shape(r"\b(?:AKIA|ABIA|ACCA|ASIA)[0-9A-Z]{16}\b", score=0.95, reference=True),),
+        (
+            Shape(
+                r"\b(?:AKIA|ABIA|ACCA|ASIA)[0-9A-Z]{16}\b",
+                check=random_looking,
+                valid=0.95,
+                invalid=0.3,
+                reference=True,
+            ),
+        ),
         found=(
             "«AKIA" + "IOSFODNN7EXAMPLE»",
             '{\\"AccessKeyId\\": \\"«ABIA' + "IOSFODNN7EXAMPLE" + '»\\"}',
@@ -96,7 +107,13 @@ DETECTORS = (
         "API Key",
         "secret",
         (
-            Shape(r"\b(?:sk|key|api|token|secret)[-_][A-Za-z0-9]{20,}\b", score=0.8, reference=True),
+            Shape(
+                r"\b(?:sk|key|api|token|secret)[-_][A-Za-z0-9]{20,}\b",
+                check=unbroken,
+                valid=0.8,
+                invalid=0.3,
+                reference=True,
+            ),
             Shape(START + r"(sk-[A-Za-z0-9_-]{20,})", check=unbroken, valid=0.8, invalid=0.2),
             Shape(START + r"(SK[-_][A-Za-z0-9]{20,})", check=unbroken, valid=0.7, invalid=0.2),
             Shape(START + r"(tkn_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", score=1.0),
@@ -200,12 +217,18 @@ DETECTORS = (
         "Database Connection String",
         "secret",
         (
-            Shape(r"\b(?:mongodb|postgres|mysql|redis)://[^\s]+\b", score=0.8, reference=True),
+            Shape(
+                r"\b(?:mongodb|postgres|mysql|redis)://[^\s]+\b",
+                check=credentials_inside,
+                valid=0.8,
+                invalid=0.4,
+                reference=True,
+            ),
             Shape(
                 rf"(?i:{START}((?:jdbc:)?(?:{_SCHEMES})://{_URL}+))\b",
                 check=credentials_inside,
                 valid=0.95,
-                invalid=0.5,
+                invalid=0.4,
             ),
             Shape(
                 rf"(?i:{START}(jdbc:[a-z0-9]+:{_URL}+))\b",
@@ -236,6 +259,8 @@ DETECTORS = (
         clean=(
             "https://example.com/postgres",
             "jdbc:h2:mem:test",
+            "mariadb://localhost/test",
+            "mysql+pymysql://app:${DB_PASSWORD}@localhost/db",
             "the postgres: scheme",
             "server=a;encrypt=true",
         ),
@@ -247,11 +272,13 @@ DETECTORS = (
         (
             Shape(
                 r"\b(?:ghp|gho|ghs|ghr)_[A-Za-z0-9]{36,}\b",
-                check=base62_crc32,
-                invalid=0.75,
+                check=random_looking,
+                valid=0.75,
+                invalid=0.3,
                 reference=True,
             ),
-            Shape(START + r"(gh[a-z]_[A-Za-z0-9]{36,})", check=base62_crc32, invalid=0.7),
+            Shape(START + r"(gh[a-z]_[A-Za-z0-9]{36,})", check=random_looking, valid=0.7, invalid=0.3),
+            Shape(START + r"(gh[a-z]_[A-Za-z0-9]{36,})", check=base62_crc32),
             Shape(START + r"(github_pat_[A-Za-z0-9_]{40,})", check=random_looking, valid=0.95, invalid=0.3),
         ),
         found=(

@@ -253,7 +253,7 @@ DETECTORS = (
                 check=basic_credentials,
             ),
             Shape(
-                rf"\s(?:-u|--user|--proxy-user)[\s=]{{1,4}}(?:{_QUOTE})?([^\s:\"'`\\<>]{{1,64}}:[^\s\"'`\\<>]{{3,}})",
+                rf"\B(?:-u|--user|--proxy-user)[\s=]{{1,4}}(?:{_QUOTE})?([^\s:\"'`\\<>]{{1,64}}:[^\s\"'`\\<>]{{3,}})",
                 check=login,
                 valid=0.7,
                 invalid=0.1,
