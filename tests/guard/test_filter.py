@@ -216,7 +216,7 @@ def test_a_hit_is_told_once_for_a_text() -> None:
     assert [hit.message for hit in hits] == ['matched regex rule "[0-9]+;"']
 
 
-@pytest.mark.parametrize("text", ["word ", "word, ", "中", "(", "word!\n", "x: "])
+@pytest.mark.parametrize("text", ["word ", "word, ", "(", "x: "])
 def test_no_detector_holds_back_what_begins_no_value(text: str) -> None:
     assert passed([text], compiled("everything")) == text
     text_filter = RuleFilter(compiled("everything"), None, False, lambda hit: None)

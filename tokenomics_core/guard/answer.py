@@ -11,6 +11,7 @@ import orjson
 
 from tokenomics_core.dialects.base import Framing
 from tokenomics_core.guard.filter import RuleFilter
+from tokenomics_core.guard.inspection import stands_twice
 from tokenomics_core.guard.masks import as_name
 from tokenomics_core.guard.pieces import TextFilter
 from tokenomics_core.guard.rules import CompiledRules
@@ -50,6 +51,9 @@ class AnswerGuard:
     def body(self, raw: bytes) -> bytes:
         """A whole JSON answer. Raises RuleViolation, RuleFailed, and ValueError for what is no JSON."""
         value = orjson.loads(raw)
+        if stands_twice(raw):
+            # What was looked at is what is given.
+            raw = orjson.dumps(value)
         edits: dict[tuple[Path, bool], str] = {}
         for span in answer_spans(value):
             text = self._whole(span)

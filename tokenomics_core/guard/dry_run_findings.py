@@ -113,11 +113,14 @@ def _finding(
     path: str, span: Span, hits: Sequence[Hit], matches: Sequence[Match], changes: tuple[Change, ...]
 ) -> Finding:
     rules = {hit.rule for hit in hits}
-    kept = sorted(
-        (match for match in matches if match.rule in rules),
-        key=lambda match: (match.start, match.end, match.rule, match.kind, match.label),
-    )
-    return Finding(path, span.form == "key", span.text, tuple(hits), tuple(kept), changes)
+    surest: dict[tuple[int, int, int, str, str], Match] = {}
+    # Several patterns of one detector may find the same value.
+    for match in matches:
+        key = (match.start, match.end, match.rule, match.kind, match.label)
+        if match.rule in rules and (key not in surest or surest[key].score < match.score):
+            surest[key] = match
+    kept = tuple(surest[key] for key in sorted(surest))
+    return Finding(path, span.form == "key", span.text, tuple(hits), kept, changes)
 
 
 def _whole(span: Span) -> Change:

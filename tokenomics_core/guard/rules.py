@@ -118,10 +118,11 @@ class CompiledRules:
         """
         found: dict[Match, None] = {}
         failed: dict[int, str] = {}
+        seen: set[tuple[int, int, int, str]] = set()
         deadline = self._clock() + self._time_limit
         for reading in _readings(text, since):
             for index in self._patterns.candidates(reading.data):
-                self._find(reading, index, deadline, found, failed)
+                self._find(reading, index, deadline, found, failed, seen)
         for rule, reason in sorted(failed.items()):
             if self.rules[rule].on_error != "warn":
                 raise RuleFailed(rule, reason)
@@ -180,6 +181,7 @@ class CompiledRules:
         deadline: float,
         found: dict[Match, None],
         failed: dict[int, str],
+        seen: set[tuple[int, int, int, str]],
     ) -> None:
         """Adds the matches of one pattern in one reading."""
         uses = self._uses[index]
@@ -196,6 +198,10 @@ class CompiledRules:
                 # It joins two runs that have nothing to do with each other.
                 continue
             place = whole if (begin, finish) == (start, end) else reading.place(first, last)
+            if (known := (index, *place, reading.text[first:last])) in seen:
+                # Another reading says the same.
+                continue
+            seen.add(known)
             for use in uses:
                 if use.rule in failed:
                     continue

@@ -1,0 +1,314 @@
+"""The steps of the gateway on a request, one by one, without a network, counters or keys.
+
+Each raises Refusal with the gateway's own words. They are taken in the order in which they stand here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import unquote_plus
+
+import orjson
+
+from tokenomics_core.counters.store import Counters
+from tokenomics_core.dialects import recognise
+from tokenomics_core.exchange import Attempt, Exchange, Ingress
+from tokenomics_core.guard.dry_run_findings import QUERY, Finding, request_findings
+from tokenomics_core.guard.inspection import Inspected, inspect
+from tokenomics_core.guard.rulebook import Compiled, Rulebook
+from tokenomics_core.guard.rules import RuleFailed
+from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
+from tokenomics_core.guard.vault import Vault
+from tokenomics_core.guard.verdict import REDACTED_ENTRY
+from tokenomics_core.json_body import InvalidJson, JsonBody
+from tokenomics_core.json_splice import splice
+from tokenomics_core.meter.budget import Budget, Settings
+from tokenomics_core.meter.limits import Limits
+from tokenomics_core.meter.prices import Prices
+from tokenomics_core.meter.session_id import check_strict, find_session, strip_session
+from tokenomics_core.meter.tokenizer import Tokenizer
+from tokenomics_core.policy import CompiledPolicy
+from tokenomics_core.policy.document import step
+from tokenomics_core.policy.schema import Rule
+from tokenomics_core.providers import Catalogue
+from tokenomics_core.refusal import Refusal
+from tokenomics_core.routing import Aim, Defaults, plan
+from tokenomics_core.sensitive_paths import check_path
+from tokenomics_core.tokens import TokenRecord
+
+UNKNOWN = "unknown"
+
+BAD_PATH = "this path is not one that the policy allows"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """path: without the query. headers: by lower-case name."""
+
+    method: str
+    path: str
+    body: bytes
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a gateway has beside its policies. now: UTC, for which prices hold.
+
+    strict: a request has to name its session. session_budget: USD of each session. environ: where a key has
+    to be set; None asks only whether a policy names one.
+    """
+
+    catalogue: Catalogue
+    defaults: Defaults
+    prices: Prices
+    tokenizer: Tokenizer
+    now: datetime
+    settings: Settings = field(default_factory=Settings)
+    strict: bool = False
+    session_budget: Decimal | None = None
+    environ: Mapping[str, str] | None = None
+    rulebook: Rulebook = field(default_factory=Rulebook)
+
+
+def begin(policy: CompiledPolicy, request: Request, now: datetime, id: str = "dry-run") -> Exchange:
+    return Exchange(
+        id=id,
+        started=now,
+        clock=0.0,
+        ingress=Ingress.BASE_URL,
+        method=request.method.upper(),
+        path=request.path,
+        query=request.query,
+        dialect=recognise(request.method, request.path, request.headers.keys()),
+        token=TokenRecord(hash="dry-run", policy_text="", created_at=now),
+        policy=policy,
+        request_bytes=len(request.body),
+    )
+
+
+def read(exchange: Exchange, request: Request) -> None:
+    """Body, model, and whether a stream is asked for."""
+    dialect, raw = exchange.dialect, request.body
+    media = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if not raw:
+        if exchange.method == "POST" and dialect.name != UNKNOWN:
+            raise Refusal(400, "invalid_json", "invalid JSON body")
+    elif dialect.name != UNKNOWN or media == "application/json" or media.endswith("+json"):
+        try:
+            exchange.body = JsonBody(raw)
+        except InvalidJson as error:
+            if dialect.name != UNKNOWN or not raw.lstrip().startswith(b"["):
+                raise Refusal(400, "invalid_json", f"invalid JSON body: {error}") from None
+    if exchange.body is not None and not isinstance(exchange.body.value.get("model", ""), str):
+        raise Refusal(400, "invalid_model", "model must be a string")
+    exchange.model = dialect.model(exchange.path, exchange.query, exchange.body)
+    exchange.stream = dialect.is_stream(exchange.path, exchange.query, exchange.body)
+
+
+def route(exchange: Exchange, headers: Mapping[str, str], setting: Setting) -> list[str]:
+    """The attempts, and the session. Why fallbacks are left out."""
+    policy, dialect = exchange.policy, exchange.dialect
+    assert policy is not None
+    if dialect.name == UNKNOWN and policy.policy.unknown_paths == "deny":
+        raise Refusal(403, "path_not_allowed", BAD_PATH)
+    check_path(exchange.method, exchange.path, policy)
+    aim = Aim(
+        path=exchange.path,
+        model=exchange.model,
+        modelled=dialect.name != UNKNOWN,
+        host=exchange.host,
+        port=exchange.port,
+        scheme="http" if exchange.ingress is Ingress.FORWARD else "https",
+    )
+    fallbacks = policy.resolve_global().retry.fallbacks
+    paths = {model: dialect.set_model(exchange.path, None, model) for model in fallbacks}
+    exchange.attempts, exchange.retry_on = plan(policy, setting.catalogue, setting.defaults, aim, paths)
+    exchange.session = find_session(headers, exchange.query, exchange.body).id
+    exchange.query = strip_session(exchange.query)
+    problems = {id(each): _key_problem(exchange, each, setting) for each in exchange.attempts[1:]}
+    exchange.attempts = [each for each in exchange.attempts if not problems.get(id(each))]
+    return list(dict.fromkeys(filter(None, problems.values())))
+
+
+def look(
+    exchange: Exchange, raw: bytes, setting: Setting, findings: list[Finding], left_out: list[str]
+) -> bytes:
+    """The content rules of every attempt; the body as the first one sends it.
+
+    Adds to findings what the rules of the first attempt find, and to left_out why others are not made.
+    """
+    masked = raw
+    for rules in {id(each.policy.rules): each.policy.rules for each in exchange.attempts}.values():
+        compiled = setting.rulebook.compiled(rules)
+        first = exchange.attempts[0].policy.rules is rules
+        try:
+            body = _inspected(exchange, raw, compiled, findings if first else [], told=first)
+        except Refusal as refusal:
+            if first or refusal.code != "rule_violation":
+                raise
+            left_out.append(refusal.message)
+            exchange.attempts = [each for each in exchange.attempts if each.policy.rules is not rules]
+            continue
+        masked = body if first else masked
+    if masked != raw and exchange.body is not None:
+        exchange.body = JsonBody(masked)
+    exchange.inspected = True
+    return masked
+
+
+async def reserve(exchange: Exchange, setting: Setting, counters: Counters) -> None:
+    """Prices, budgets and limits, as the counters answer."""
+    policy = exchange.attempts[0].policy
+    strict = setting.strict if policy.session.strict is None else policy.session.strict
+    check_strict(exchange.session, strict)
+    await budget_of(setting, counters, exchange.started).reserve(
+        exchange,
+        Limits(policy).at(
+            provider=provider_of(exchange.attempts[0]),
+            session=exchange.session,
+            now=exchange.started,
+            session_budget=setting.session_budget,
+        ),
+    )
+
+
+def budget_of(setting: Setting, counters: Counters, now: datetime) -> Budget:
+    """A budget whose clock stands still."""
+    return Budget(
+        counters,
+        setting.prices,
+        setting.tokenizer,
+        setting.settings,
+        now=lambda: now,
+        clock=lambda: 0.0,
+        jitter=lambda: 0.0,
+    )
+
+
+def check_key(exchange: Exchange, setting: Setting) -> None:
+    """Whether there is a key to send the request with. Its value is not looked at."""
+    if problem := _key_problem(exchange, exchange.attempts[0], setting):
+        raise Refusal(500, "key_not_set", problem)
+
+
+def provider_of(attempt: Attempt) -> str:
+    return attempt.provider_name or (attempt.provider.name if attempt.provider else "")
+
+
+def entry_path(policy: CompiledPolicy, attempt: Attempt) -> str:
+    """Where in the policy the provider entry of an attempt stands; ``$`` for the global part."""
+    places = [
+        step(step("$.providers", name), index)
+        for name, entries in policy.policy.providers.items()
+        for index in range(len(entries))
+    ]
+    found = zip(places, policy.entries, strict=True)
+    return next((place for place, entry in found if entry is attempt.policy), "$")
+
+
+def leaving(exchange: Exchange, masked: bytes) -> bytes:
+    """The body of the first attempt: with the policy's prompts, a lowered cap, and what asks for usage."""
+    attempt = exchange.attempts[0]
+    if exchange.body is None:
+        if attempt.policy.prompts and exchange.dialect.name != UNKNOWN:
+            raise Refusal(403, "prompts_not_supported", "the policy injects prompts, which need a JSON body")
+        return masked
+    body = exchange.body.copy()
+    if exchange.output_cap is not None:
+        exchange.dialect.set_output_cap(body, attempt.model, exchange.output_cap)
+    exchange.dialect.add_prompts(body, attempt.policy.prompts)
+    if exchange.stream and (attempt.provider is None or attempt.provider.stream_usage):
+        exchange.dialect.ask_for_usage(body)
+    return body.render()
+
+
+def _inspected(
+    exchange: Exchange, raw: bytes, compiled: Compiled, findings: list[Finding], *, told: bool
+) -> bytes:
+    """The body as these rules let it pass. told: what they matched is kept with the exchange."""
+    if not compiled.input:
+        return raw
+    if exchange.query:
+        span = Span((), unquote_plus(exchange.query), "text")
+        found = _rules_on(exchange, compiled, [span], None, findings, told, QUERY)
+        if found.masked:
+            raise Refusal(403, "rule_violation", f"{found.hits[0].message} in the query of the URL")
+    value, spans = _texts(exchange, raw)
+    if compiled.blocking and exchange.body is not None and has_token_ids(value):
+        _not_inspected(exchange, "token ids")
+    found = _rules_on(exchange, compiled, spans, value, findings, told)
+    if compiled.restoring and exchange.vault is None:
+        exchange.vault = Vault()
+    edits = found.edits(exchange.vault if compiled.restoring else None)
+    if not edits:
+        return raw
+    if exchange.body is not None:
+        masked = exchange.body.copy()
+        masked.replace(edits)
+        return masked.render()
+    return splice(raw, edits) if value is not None else edits[(), False].encode()
+
+
+def _texts(exchange: Exchange, raw: bytes) -> tuple[Any, list[Span]]:
+    """The parsed body, None for one that is plain text, and what is looked at."""
+    if exchange.body is not None:
+        return exchange.body.value, request_spans(exchange.body.value)
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None, [Span((), raw.decode("utf-8", "replace"), "text")] if raw else []
+    return value, request_spans(value)
+
+
+def _rules_on(
+    exchange: Exchange,
+    compiled: Compiled,
+    spans: Sequence[Span],
+    value: Any,
+    findings: list[Finding],
+    told: bool,
+    place: str = "",
+) -> Inspected:
+    vault = exchange.vault or (Vault() if compiled.restoring else None)
+    if compiled.restoring:
+        exchange.vault = vault
+    try:
+        found = inspect(compiled.input, spans, value)
+        findings += request_findings(compiled.input, spans, value, vault, found.literal, place)
+    except RuleFailed as failed:
+        raise rule_failed(compiled.rules, failed) from None
+    if told:
+        exchange.rule_matches += [hit.entry() for hit in found.hits]
+    if found.blocked:
+        raise Refusal(403, "rule_violation", found.blocked)
+    if told and found.masked and REDACTED_ENTRY not in exchange.rule_matches:
+        exchange.rule_matches.append(REDACTED_ENTRY)
+    return found
+
+
+def _not_inspected(exchange: Exchange, what: str) -> None:
+    policy = exchange.policy
+    if policy is None or policy.policy.uninspected == "refuse":
+        raise Refusal(
+            403, "not_inspected", f"the policy's content rules cannot look into {what}, so none pass"
+        )
+
+
+def rule_failed(rules: tuple[Rule, ...], failed: RuleFailed) -> Refusal:
+    name = rules[failed.rule].name or rules[failed.rule].type
+    return Refusal(500, "rule_failed", f'rule {failed.rule} "{name}" could not be checked, so nothing passes')
+
+
+def _key_problem(exchange: Exchange, attempt: Attempt, setting: Setting) -> str:
+    provider, policy = attempt.provider, exchange.policy
+    own_login = policy is not None and policy.policy.credentials == "client"
+    if own_login or (provider is not None and (provider.auth_scheme == "none" or provider.key_optional)):
+        return ""
+    given = True if setting.environ is None else setting.environ.get(attempt.key_env, "").strip()
+    return "" if attempt.key_env and given else f'base key env "{attempt.key_env}" is not set'
