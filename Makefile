@@ -33,6 +33,8 @@ test-long: setup
 bench: setup
 	$(PY) bench/throughput.py
 	$(PY) bench/counters.py
+	$(PY) bench/guard_speed.py
+	$(PY) bench/guard_quality.py
 
 # Needs uv. Both locks serve Python 3.12 and later, on every platform; they carry hashes and no address of an index.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.12 --generate-hashes --no-header --quiet

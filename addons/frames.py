@@ -118,15 +118,13 @@ class Frames:
             # It generates nothing by itself, and is read by the model all the same.
             body = JsonBody(text.encode())
             masked = await self._look(connection, connection.upgrade, body)
-            if masked is not None:
+            if masked.changed:
                 message.content = masked.render()
             return
         exchange = self._begin(connection, turn)
         policy = self._govern(connection, exchange)
         if turn.body is not None:
-            masked = await self._look(connection, exchange, turn.body)
-            if masked is not None:
-                exchange.body = turn.body = masked
+            exchange.body = turn.body = await self._look(connection, exchange, turn.body)
             exchange.dialect.add_prompts(turn.body, policy.prompts)
         await self.budget.reserve(exchange)
         if turn.body is not None:
@@ -138,8 +136,8 @@ class Frames:
         exchange.sent = True
         connection.reader.sent(turn)
 
-    async def _look(self, connection: Connection, exchange: Exchange, body: JsonBody) -> JsonBody | None:
-        """The client's frame as the content rules want it; None when it stays. Raises Refusal."""
+    async def _look(self, connection: Connection, exchange: Exchange, body: JsonBody) -> JsonBody:
+        """The client's frame as the content rules want it. Raises Refusal."""
         upgrade, rules = connection.upgrade, connection.policy.rules
         exchange.vault = upgrade.vault
         exchange.request_bytes = len(body.render())

@@ -17,7 +17,7 @@ from tokenomics_core.guard.inspection import Inspected, inspect, lenient, stands
 from tokenomics_core.guard.rulebook import Compiled
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
-from tokenomics_core.guard.verdict import REDACTED_ENTRY, Hit
+from tokenomics_core.guard.verdict import REDACTED_ENTRY, Hit, blocked
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.json_splice import Path, splice
 from tokenomics_core.meter.budget import UNAVAILABLE
@@ -54,62 +54,62 @@ class Guardrails:
             return
         if flow.metadata[HEAD].get("upgrade", "").lower() != "websocket":
             given = exchange.body
-            for rules in _distinct(exchange):
-                await self._request(flow, exchange, given, rules)
+            # Each step says that it was taken: one that does nothing is no yes.
+            looked = [await self._request(flow, exchange, given, rules) for rules in _distinct(exchange)]
+            exchange.inspected = all(looked)
         else:
             # Its frames are looked at one by one.
             await self._url(exchange, await self._rules(exchange.attempts[0].policy.rules))
-        exchange.inspected = True
+            exchange.inspected = True
 
-    async def inspect(self, exchange: Exchange, rules: tuple[Rule, ...], body: JsonBody) -> JsonBody | None:
-        """The body as these rules want it; None when it stays as it is. Raises Refusal."""
+    async def inspect(self, exchange: Exchange, rules: tuple[Rule, ...], body: JsonBody) -> JsonBody:
+        """The body as these rules want it; itself when it stays as it is. Raises Refusal."""
         compiled = await self._rules(rules)
         if not compiled.input:
-            return None
+            return body
         if compiled.blocking and has_token_ids(body.value):
             self._not_inspected(exchange, "token ids")
         await self._names(exchange, compiled, body)
         spans = await self._spans(exchange, body.value)
         found = await self._inspected(exchange, compiled, spans, body.value)
         edits = await self._edits(exchange, compiled, found)
-        if not edits:
-            return None
+        if len(edits) == 0:
+            return body
         masked = body.copy()
         masked.replace(edits)
         return masked
 
     async def _request(
         self, flow: http.HTTPFlow, exchange: Exchange, given: JsonBody | None, rules: tuple[Rule, ...]
-    ) -> None:
-        """The request as attempts with these rules send it."""
+    ) -> bool:
+        """The request as attempts with these rules send it. True: it was looked at."""
         compiled = await self._rules(rules)
         if not compiled:
-            return
+            return True
         first = exchange.attempts[0].policy.rules is rules
         try:
             await self._url(exchange, compiled)
             if given is None:
-                await self._raw(flow, exchange, compiled)
-                return
+                return await self._raw(flow, exchange, compiled)
             masked = await self.inspect(exchange, rules, given)
         except Refusal as refusal:
             if first or refusal.code != "rule_violation":
                 raise
             log.warning("an attempt was left out: %s", refusal.message)
             exchange.attempts = [each for each in exchange.attempts if each.policy.rules is not rules]
-            return
-        if first and masked is not None:
+            return True
+        if first:
             exchange.body = masked
-        elif not first:
-            exchange.bodies[id(rules)] = masked or given
+        else:
+            exchange.bodies[id(rules)] = masked
+        return masked is not None
 
     async def _names(self, exchange: Exchange, compiled: Compiled, body: JsonBody) -> None:
         """A body's own member names are its format: a value among them is not masked but refused."""
         names = [name for name in body.value if not name.isidentifier()]
         if names:
             found = await self._inspected(exchange, compiled, [Span((), "\n".join(names), "text")], None)
-            if found.masked:
-                raise Refusal(403, "rule_violation", f"{found.hits[0].message} in the name of a member")
+            _not_masked(found, "in the name of a member")
 
     async def _url(self, exchange: Exchange, compiled: Compiled) -> None:
         """What a rule covers has no place in a URL: a mask there would make another request of it."""
@@ -120,27 +120,26 @@ class Guardrails:
             places["the query of the URL"] = unquote_plus(exchange.query)
         for place, text in places.items():
             found = await self._inspected(exchange, compiled, [Span((), text, "text")], None)
-            if found.masked:
-                raise Refusal(403, "rule_violation", f"{found.hits[0].message} in {place}")
+            _not_masked(found, f"in {place}")
 
-    async def _raw(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled) -> None:
+    async def _raw(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled) -> bool:
         """A body that is no JSON object: any JSON, or text."""
         raw = flow.request.raw_content
         if not raw or not compiled.input:
-            return
+            return True
         try:
             value = lenient(raw)
         except ValueError:
-            await self._text(flow, exchange, compiled, raw)
-            return
+            return await self._text(flow, exchange, compiled, raw)
         if stands_twice(raw):
             raise Refusal(400, "invalid_json", "invalid JSON body: a key stands twice in one object")
         found = await self._inspected(exchange, compiled, await self._spans(exchange, value), value)
         edits = await self._edits(exchange, compiled, found)
-        if edits:
+        if len(edits) > 0:
             flow.request.raw_content = splice(raw, edits)
+        return True
 
-    async def _text(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled, raw: bytes) -> None:
+    async def _text(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled, raw: bytes) -> bool:
         kind, _, parameters = flow.metadata[HEAD].get("content-type", "").lower().partition(";")
         charset = _CHARSET.search(parameters)
         try:
@@ -150,17 +149,17 @@ class Guardrails:
         if not text or "\0" in text or kind.strip().startswith(("multipart/", "audio/", "image/", "video/")):
             if compiled.blocking:
                 self._not_inspected(exchange, "bodies that are no text")
-            return
+            return True
         spelt = unescaped(text)
         if spelt != text:
             # JSON in a shape that is not known here, such as lines of it.
             found = await self._inspected(exchange, compiled, [Span((), spelt, "text")], None)
-            if found.masked:
-                raise Refusal(403, "rule_violation", f"{found.hits[0].message} behind escapes")
+            _not_masked(found, "behind escapes")
         found = await self._inspected(exchange, compiled, [Span((), text, "text")], None)
         edits = await self._edits(exchange, compiled, found)
         for edited in edits.values():
             flow.request.raw_content = edited.encode()
+        return True
 
     async def _inspected(
         self, exchange: Exchange, compiled: Compiled, spans: list[Span], value: object
@@ -177,9 +176,6 @@ class Guardrails:
             told(exchange, hit)
         if found.blocked:
             raise Refusal(403, "rule_violation", found.blocked)
-        if found.masked and REDACTED_ENTRY not in exchange.rule_matches:
-            exchange.rule_matches.append(REDACTED_ENTRY)
-            log.info("[rule:mask] content redacted")
         return found
 
     async def _spans(self, exchange: Exchange, value: object) -> list[Span]:
@@ -191,6 +187,9 @@ class Guardrails:
         self, exchange: Exchange, compiled: Compiled, found: Inspected
     ) -> dict[tuple[Path, bool], str]:
         """The new texts. Where the policy has values come back, they stand for placeholders in them."""
+        if found.masked and REDACTED_ENTRY not in exchange.rule_matches:
+            exchange.rule_matches.append(REDACTED_ENTRY)
+            log.info("[rule:mask] content redacted")
         if not compiled.restoring or exchange.token is None:
             return found.edits(None)
         shared = self.services.shared_vaults
@@ -221,6 +220,13 @@ class Guardrails:
             raise Refusal(
                 403, "not_inspected", f"the policy's content rules cannot look into {what}, so none pass"
             )
+
+
+def _not_masked(found: Inspected, where: str) -> None:
+    """Raises Refusal for a value where nothing can stand in its place."""
+    if found.masked:
+        hit = next(hit for hit in found.hits if hit.action == "mask")
+        raise Refusal(403, "rule_violation", f"{blocked(hit)} {where}")
 
 
 def told(exchange: Exchange, hit: Hit) -> None:

@@ -45,3 +45,17 @@ def test_the_question_to_the_counters() -> None:
         (store, clients) for store in ("sqlite", "redis") for clients in (1, 64)
     }
     assert all(line["asked"] > 0 for line in measured)
+
+
+def test_what_the_content_rules_cost() -> None:
+    ran = subprocess.run(
+        [sys.executable, PROJECT / "bench" / "guard_speed.py", "--rounds", "1", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    measured = json.loads(ran.stdout)
+    assert {"clean 1 KB, all detectors", "full of values 100 KB", "request of Claude Code"} <= measured.keys()
+    assert all(each["us"] > 0 for each in measured.values())

@@ -245,3 +245,23 @@ def test_anchors_are_those_of_each_text(pattern: str) -> None:
 
 def test_min_score_is_a_decimal() -> None:
     assert pii("email", min_score="0.5").min_score == Decimal("0.5")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("id 550e8400-e29b-41d4-a716-446655440000", "id 550e8400-e29b-41d4-a716-446655440000"),
+        ("id 446655440000", "id [REDACTED]"),
+        ("a716-446655440000", "a716-[REDACTED]"),
+    ],
+)
+def test_a_uuid_is_no_card(text: str, expected: str) -> None:
+    assert masked(text, pii("credit_card")) == expected
+    assert "[REDACTED]" in masked(text, pii("credit_card", strict=True))
+
+
+@pytest.mark.usefixtures("broken")
+def test_what_was_found_before_a_rule_failed_counts() -> None:
+    compiled = CompiledRules([rule(pattern="abc", action="mask"), pii("broken", on_error="warn")], "input")
+    hits = verdict(compiled, compiled.scan("abc xyz"))
+    assert [(hit.rule, hit.action) for hit in hits] == [(0, "mask"), (1, "warn")]

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from tokenomics_core.guard import json_text as json_syntax
-from tokenomics_core.guard.masks import JAILBREAK_REDACTED, Mask, masks
+from tokenomics_core.guard.masks import JAILBREAK_REDACTED, JAILBREAK_REDACTED_JSON, Mask, masks
 from tokenomics_core.guard.pieces import Piece
 from tokenomics_core.guard.rules import CompiledRules, Match
 from tokenomics_core.guard.vault import Vault, find, unfinished
@@ -90,7 +90,8 @@ class RuleFilter:
             return []
         self._judge([match for match in matches if match.whole[1] <= until])
         if self._compiled.may_replace_all and last and self._replaced_whole():
-            pieces = [Piece(len(text) - since, JAILBREAK_REDACTED, True)] if len(text) > since else []
+            mask = JAILBREAK_REDACTED_JSON if self._json else JAILBREAK_REDACTED
+            pieces = [Piece(len(text) - since, mask, True)] if len(text) > since else []
         else:
             found = masks(self._compiled, text, matches)
             if self._json:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from tokenomics_core.guard import json_text
-from tokenomics_core.guard.masks import JAILBREAK_REDACTED, Mask, as_name, masks
+from tokenomics_core.guard.masks import JAILBREAK_REDACTED, JAILBREAK_REDACTED_JSON, Mask, as_name, masks
 from tokenomics_core.guard.rules import CompiledRules
 from tokenomics_core.guard.spans import Path, Span
 from tokenomics_core.guard.vault import Vault, VaultFull, value_of
@@ -55,10 +55,7 @@ class Inspected:
         if vault is not None:
             for text in self.literal:
                 vault.avoid(text)
-        return {
-            (span.path, span.form == "key"): _masked(span, found, vault) if found else JAILBREAK_REDACTED
-            for span, found in self.masked
-        }
+        return {(span.path, span.form == "key"): _masked(span, found, vault) for span, found in self.masked}
 
 
 def inspect(compiled: CompiledRules, spans: Sequence[Span], value: Any) -> Inspected:
@@ -124,7 +121,9 @@ def unescaped(text: str) -> str:
 
 
 def _masked(span: Span, found: Sequence[Mask], vault: Vault | None) -> str:
-    """The text of a span with its masks."""
+    """The text of a span with its masks, or what stands in its place."""
+    if not found:
+        return JAILBREAK_REDACTED_JSON if span.form == "json" else JAILBREAK_REDACTED
     if span.form == "number":
         return found[0].text
     parts: list[str] = []

@@ -15,6 +15,8 @@ from tokenomics_core.policy.schema import Rule
 
 REDACTED = "[REDACTED]"
 JAILBREAK_REDACTED = "[JAILBREAK_ATTEMPT_REDACTED]"
+JAILBREAK_REDACTED_JSON = '{"redacted":"[JAILBREAK_ATTEMPT_REDACTED]"}'
+"""The same where a format wants JSON, such as the arguments of a tool."""
 
 SHORTEST_PARTIAL = 8
 """Characters of a value of which the last four may be shown."""

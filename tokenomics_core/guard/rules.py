@@ -6,6 +6,7 @@ is told by `verdict`, what stands in their place by `masks`.
 
 from __future__ import annotations
 
+import re
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,10 @@ TIME_LIMIT = 2.0
 
 FAILED = "failed"
 """The kind of a match that tells of a rule which could not be checked."""
+
+# The last twelve digits of a UUID look like a card number.
+_UUID_END = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-\Z")
+_UUID_BEFORE = 24
 
 _SEPARATOR = "\n\x00\n"
 
@@ -73,6 +78,7 @@ class _Use:
     detector: Detector | None = None
     shape: Shape | None = None
     least: float = 0.0
+    strict: bool = False
     keywords: Keywords | None = None
     sign: Sign | None = None
 
@@ -296,7 +302,10 @@ def _shapes(index: int, rule: Rule, detector: Detector, label: str, order: int) 
             least = float(rule.min_score)
         else:
             least = 0.0 if shape.reference else DEFAULT_SCORE
-        yield shape.pattern, _Use(index, detector.name, label, order, detector, shape, least)
+        yield (
+            shape.pattern,
+            _Use(index, detector.name, label, order, detector, shape, least, strict=rule.strict),
+        )
 
 
 def _judged(
@@ -310,6 +319,8 @@ def _judged(
         return Match(use.rule, *place, whole, use.kind, use.keywords.keywords[order], order)
     if use.detector is None or use.shape is None:
         return Match(use.rule, *place, whole, use.kind, use.label, sign=use.sign)
+    if not use.strict and _UUID_END.search(text, max(0, first - _UUID_BEFORE), first) and last - first == 12:
+        return None
     sure = 1.0
     if use.least > 0 or not use.shape.reference:
         sure = score(use.detector, use.shape, text, first, last)

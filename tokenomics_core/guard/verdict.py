@@ -44,8 +44,9 @@ def verdict(compiled: CompiledRules, matches: Sequence[Match], role: str = "") -
     hits: list[Hit] = []
     for index in sorted({match.rule for match in matches}):
         rule = compiled.rules[index]
-        own = [match for match in matches if match.rule == index]
-        hit = _hit(index, rule, own, role)
+        own = [match for match in matches if match.rule == index and match.kind != FAILED]
+        hits += [_failed(index, rule, match) for match in matches if match.rule == index and match not in own]
+        hit = _hit(index, rule, own, role) if own else None
         if hit is not None:
             hits.append(hit)
             if hit.action == "fail":
@@ -58,11 +59,12 @@ def blocked(hit: Hit, *, output: bool = False) -> str:
     return f"{'response' if output else 'request'} blocked by rule {hit.rule}: {hit.message}"
 
 
+def _failed(index: int, rule: Rule, match: Match) -> Hit:
+    name = rule.name or rule.type
+    return Hit(index, rule.name, "warn", f'rule "{name}" could not be checked: {match.label}')
+
+
 def _hit(index: int, rule: Rule, matches: list[Match], role: str) -> Hit | None:
-    if matches[0].kind == FAILED:
-        reason = matches[0].label
-        name = rule.name or rule.type
-        return Hit(index, rule.name, "warn", f'rule "{name}" could not be checked: {reason}')
     if rule.type == "regex":
         shown = rule.name or rule.pattern
         return Hit(index, rule.name, rule.action, f'matched regex rule "{shown}"')

@@ -11,6 +11,7 @@ from tokenomics_core.meter.periods import PERIODS
 from tokenomics_core.policy.document import PolicyError, decode, quoted, step
 from tokenomics_core.policy.schema import Budget, Policy, ProviderPolicy, Rule, read
 from tokenomics_core.policy.unknown import PolicyWarning, unknown_fields
+from tokenomics_core.policy.validation import PII_TYPES
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -102,6 +103,9 @@ def _odd_rule(rule: Rule, path: str) -> Iterator[PolicyWarning]:
         yield PolicyWarning(f"{path}.min_score", f"a {rule.type} rule does not look at min_score")
     if rule.strict and rule.type not in ("pii", "jailbreak"):
         yield PolicyWarning(f"{path}.strict", f"a {rule.type} rule does not look at strict")
+    unknown = [name for name in rule.detect if name.lower() not in PII_TYPES]
+    if rule.strict and rule.type == "pii" and unknown:
+        yield PolicyWarning(f"{path}.strict", f"a strict rule finds nothing by {quoted(unknown[0])}")
     if rule.action != "mask" and rule.style != "redacted":
         yield PolicyWarning(f"{path}.style", f"the action {rule.action} masks nothing")
 

@@ -1,11 +1,13 @@
 """Loaded by Python at start when this folder is on PYTHONPATH: the guard, and addons that can be broken.
 
 The file named by SABOTAGE says which hook raises from now on: ``identity Identity requestheaders whole``, or
-``inside`` for an exception that the decorator around every hook gets to see. An empty file breaks nothing.
+``inside`` for an exception that the decorator around every hook gets to see; with ``nothing`` the method
+does nothing at all. An empty file breaks nothing.
 """
 
 import importlib.abc
 import importlib.util
+import inspect
 import os
 import pathlib
 import runpy
@@ -18,6 +20,11 @@ HOOKS = {
     "admission": ("Admission", ["requestheaders", "http_connect", "server_connect", "tls_clienthello"]),
     "identity": ("Identity", ["requestheaders", "http_connect"]),
     "routing": ("Routing", ["requestheaders", "request"]),
+    "guardrails": (
+        "Guardrails",
+        ["requestheaders", "request", "inspect", "_request", "_raw", "_text", "_inspected", "_edits"],
+    ),
+    "budget": ("Budget", ["requestheaders", "request", "reserve"]),
     "credentials": ("Credentials", ["requestheaders", "request", "tokenomics_attempt"]),
     "metering": ("Metering", ["responseheaders", "response", "tokenomics_cut"]),
     "records": ("Records", ["requestheaders", "response", "error"]),
@@ -30,17 +37,22 @@ def breakable(module, owner, name):
 
     hook = getattr(owner, name)
 
-    def broken(self, data):
+    def broken(self, *data):
         raise RuntimeError("broken, with words of a secret prompt")
 
     broken.__name__ = broken.__qualname__ = name
     closed = guarded(broken)
 
-    def either(self, data):
+    async def nothing():
+        return None
+
+    def either(self, *data, **options):
         order = ORDERS.read_text().split() if ORDERS.exists() else []
         if order[:3] == [module, owner.__name__, name]:
-            return (broken if order[3] == "whole" else closed)(self, data)
-        return hook(self, data)
+            if order[3] == "nothing":
+                return nothing() if inspect.iscoroutinefunction(hook) else None
+            return (broken if order[3] == "whole" else closed)(self, *data)
+        return hook(self, *data, **options)
 
     setattr(owner, name, either)
 

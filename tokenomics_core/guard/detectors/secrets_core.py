@@ -24,6 +24,11 @@ _SCHEMES = (
 _URL = r"[^\s\"'`<>\\]"
 
 
+def _access_key(text: str) -> bool:
+    """Not `AKIAXXXXXXXXXXXXXXXX`. There are keys without any digit."""
+    return len(set(text[4:])) >= 6
+
+
 def credentials_inside(text: str) -> bool:
     """A user and a password, or a password among the parameters. Not where the password is a stand-in."""
     low = text.lower()
@@ -70,7 +75,7 @@ DETECTORS = (
         (
             Shape(
                 r"\b(?:AKIA|ABIA|ACCA|ASIA)[0-9A-Z]{16}\b",
-                check=random_looking,
+                check=_access_key,
                 valid=0.95,
                 invalid=0.3,
                 reference=True,
