@@ -165,7 +165,24 @@ WORDS = Detector("x", "X", "personal", (), near=("tax id", "ssn", "身份证"), 
     ],
 )
 def test_words_before_a_value_count(before: str, expected: float) -> None:
-    assert score(WORDS, Shape("v", score=0.3), before + "v ssn", len(before), len(before) + 1) == expected
+    assert score(WORDS, Shape("v", score=0.3), before + "v and", len(before), len(before) + 1) == expected
+
+
+@pytest.mark.parametrize(
+    ("behind", "expected"),
+    [
+        (" is my SSN", 0.65),
+        (" (tax id)", 0.65),
+        ("ssn", 0.65),
+        (" order", 0.3),
+        (" my ssns", 0.3),
+        (" " * 37 + "ssn", 0.65),
+        (" " * 37 + "ssns", 0.3),
+        (" " * 38 + "ssn", 0.3),
+    ],
+)
+def test_words_behind_a_value_raise_its_score(behind: str, expected: float) -> None:
+    assert score(WORDS, Shape("v", score=0.3), "a v" + behind, 2, 3) == expected
 
 
 def test_what_a_check_refuses_no_word_brings_back() -> None:

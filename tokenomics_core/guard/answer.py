@@ -34,8 +34,9 @@ class AnswerGuard:
     def __init__(self, compiled: CompiledRules, vault: Vault | None, report: Callable[[Hit], None]) -> None:
         self.compiled = compiled
         self.vault = vault
+        self.told = 0
+        """Hits that were told. Whoever guards one answer after the other sets it back."""
         self._tell = report
-        self._told = 0
 
     @property
     def idle(self) -> bool:
@@ -84,6 +85,6 @@ class AnswerGuard:
         return "".join(piece.text for piece in pieces)
 
     def _report(self, hit: Hit) -> None:
-        self._told += 1
-        if self._told <= MOST_HITS:
+        self.told += 1
+        if self.told <= MOST_HITS:
             self._tell(hit)

@@ -16,6 +16,9 @@ Kind = Literal["personal", "financial", "network", "secret"]
 NEAR = 48
 """Characters before a value in which words count."""
 
+BEHIND = 40
+"""Characters behind a value in which words raise its score."""
+
 STEP = 0.35
 """By how much words raise or lower a score."""
 
@@ -52,7 +55,7 @@ class Detector:
     """name: what rules call it, lower-case. label: its name in messages. kind: the group it is in.
 
     near, unlike: lower-case words that raise, or lower, the score of a value when they stand within `NEAR`
-        characters before it.
+        characters before it; those that raise it also within `BEHIND` behind it.
     family: the detector that finds these values as well; the empty string for none.
     found: texts in which there is exactly one value, written between ``«`` and ``»`` here.
     clean: texts in which there is none, at the default score.

@@ -82,9 +82,12 @@ class RuleFilter:
 
     def _pass_on(self, until: int, *, last: bool) -> list[Piece]:
         text, since = self._text, self._since
-        matches = self._compiled.scan(text, since) if self._compiled else []
+        undecided: set[tuple[int, int]] = set()
+        matches = self._matches(undecided, last=last) if self._compiled else []
         places = self._placeholders()
         extents = [*(match.whole for match in matches), *((place.start, place.end) for place in places)]
+        # What is behind these is not there yet.
+        extents += [(start, len(text) + 1) for start, _ in undecided]
         until = self._clear_of(until, extents, last=last)
         if until <= since and not last:
             return []
@@ -100,6 +103,13 @@ class RuleFilter:
             pieces = self._pieces([mask for mask in made if mask.end <= until], until)
         self._forget(until)
         return pieces
+
+    def _matches(self, undecided: set[tuple[int, int]], *, last: bool) -> list[Match]:
+        if last or len(self._text) - self._since > MOST_HELD:
+            return self._compiled.scan(self._text, self._since)
+        # What is not settled may become anything.
+        settled = self._since + unsettled(self._text[self._since :])
+        return self._compiled.scan(self._text[:settled], self._since, undecided)
 
     def _placeholders(self) -> list[Mask]:
         if self._vault is None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from tokenomics_core.guard.detector import DEFAULT_SCORE, Detector, Shape
+from tokenomics_core.guard.detector import BEHIND, DEFAULT_SCORE, STEP, Detector, Shape
 from tokenomics_core.guard.detectors import detectors, named
 from tokenomics_core.guard.jailbreak import Sign, signs
 from tokenomics_core.guard.keywords import Keywords
@@ -116,9 +116,10 @@ class CompiledRules:
     def __bool__(self) -> bool:
         return bool(self.active)
 
-    def scan(self, text: str, since: int = 0) -> list[Match]:
+    def scan(self, text: str, since: int = 0, undecided: set[tuple[int, int]] | None = None) -> list[Match]:
         """What the rules find in text[since:]; text[:since] is what stands before, for context.
 
+        undecided: takes where values stand that words behind the end of the text could still make matches.
         Raises RuleFailed for the first rule that failed without ``on_error: warn``. Of one that says so there
         is a match of the kind `FAILED`.
         """
@@ -128,7 +129,7 @@ class CompiledRules:
         deadline = self._clock() + self._time_limit
         for reading in _readings(text, since):
             for index in self._patterns.candidates(reading.data):
-                self._find(reading, index, deadline, found, failed, seen)
+                self._find(reading, index, deadline, found, failed, seen, undecided)
         for rule, reason in sorted(failed.items()):
             if self.rules[rule].on_error != "warn":
                 raise RuleFailed(rule, reason)
@@ -188,6 +189,7 @@ class CompiledRules:
         found: dict[Match, None],
         failed: dict[int, str],
         seen: set[tuple[int, int, int, str]],
+        undecided: set[tuple[int, int]] | None,
     ) -> None:
         """Adds the matches of one pattern in one reading."""
         uses = self._uses[index]
@@ -212,7 +214,7 @@ class CompiledRules:
                 if use.rule in failed:
                     continue
                 try:
-                    match = _judged(use, reading.text, first, last, place, whole)
+                    match = _judged(use, reading.text, first, last, place, whole, undecided)
                 except Exception as error:
                     # Its words may hold the value.
                     failed[use.rule] = f"{use.label or use.kind}: {type(error).__name__}"
@@ -309,7 +311,13 @@ def _shapes(index: int, rule: Rule, detector: Detector, label: str, order: int) 
 
 
 def _judged(
-    use: _Use, text: str, first: int, last: int, place: tuple[int, int], whole: tuple[int, int]
+    use: _Use,
+    text: str,
+    first: int,
+    last: int,
+    place: tuple[int, int],
+    whole: tuple[int, int],
+    undecided: set[tuple[int, int]] | None,
 ) -> Match | None:
     """The value text[first:last] as the match of a rule, if it is one. place, whole: in the original."""
     if use.keywords is not None:
@@ -319,12 +327,15 @@ def _judged(
         return Match(use.rule, *place, whole, use.kind, use.keywords.keywords[order], order)
     if use.detector is None or use.shape is None:
         return Match(use.rule, *place, whole, use.kind, use.label, sign=use.sign)
-    if not use.strict and _UUID_END.search(text, max(0, first - _UUID_BEFORE), first) and last - first == 12:
+    if last - first == 12 and not use.strict and _UUID_END.search(text, max(0, first - _UUID_BEFORE), first):
         return None
     sure = 1.0
     if use.least > 0 or not use.shape.reference:
         sure = score(use.detector, use.shape, text, first, last)
         if sure < use.least or sure <= 0:
+            more_to_come = undecided is not None and len(text) - last <= BEHIND
+            if more_to_come and undecided is not None and sure > 0 and sure + STEP >= use.least:
+                undecided.add(whole)
             return None
     secret = use.detector.kind == "secret"
     return Match(use.rule, *place, whole, use.kind, use.label, use.order, sure, secret)

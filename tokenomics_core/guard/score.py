@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from tokenomics_core.guard.detector import NEAR, STEP, Detector, Shape
+from tokenomics_core.guard.detector import BEHIND, NEAR, STEP, Detector, Shape
 
 _WORD = re.compile(r"[^\W_]+")
 """A run of letters and digits. On `re`: it cannot backtrack, and NEAR characters are all it is given."""
@@ -54,6 +54,7 @@ def score(detector: Detector, shape: Shape, text: str, start: int, end: int) -> 
         base = shape.valid if shape.check(text[start:end]) else shape.invalid
     if base <= 0.0 or not (detector.near or detector.unlike):
         return max(base, 0.0)
+    near = _words(detector.near).said(*_behind(text, end)) if detector.near else False
     first = max(0, start - NEAR)
     before = text[first:start].lower()
     words = _WORD.findall(before)
@@ -62,9 +63,19 @@ def score(detector: Detector, shape: Shape, text: str, start: int, end: int) -> 
         words[0] += "\0"
     if words:
         said = f" {' '.join(words)} "
-        if _words(detector.near).said(words, said):
-            base += STEP
+        near = near or _words(detector.near).said(words, said)
         if _words(detector.unlike).said(words, said):
             base -= STEP
+    if near:
+        base += STEP
     # Rounded, so that 0.15 + 0.35 is 0.5.
     return round(min(1.0, max(0.0, base)), 6)
+
+
+def _behind(text: str, end: int) -> tuple[list[str], str]:
+    """The whole words right behind a value."""
+    last = end + BEHIND
+    words = _WORD.findall(text[end:last].lower())
+    if words and last < len(text) and text[last].isalnum() and text[last - 1].isalnum():
+        words.pop()
+    return words, f" {' '.join(words)} "

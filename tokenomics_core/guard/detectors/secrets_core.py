@@ -92,7 +92,15 @@ DETECTORS = (
         "aws_secret_key",
         "AWS Secret Access Key",
         "secret",
-        (Shape(behind(_AWS, AFTER + r"([A-Za-z0-9/+]{40,})"), check=has_length([40]), valid=0.4),),
+        (
+            Shape(behind(_AWS, AFTER + r"([A-Za-z0-9/+]{40,})"), check=has_length([40]), valid=0.4),
+            # Its name may also stand behind it.
+            Shape(
+                r"\b([A-Za-z0-9/+]{40,})[\s\"'`;,)/#]{1,8}(?:(?:as|is|for|the|our|my|an?) ){0,3}(?i:aws)\b",
+                check=has_length([40]),
+                valid=0.4,
+            ),
+        ),
         near=_AWS,
         unlike=DIGESTS,
         family="aws_key",
@@ -100,6 +108,7 @@ DETECTORS = (
             "AWS_SECRET_ACCESS_KEY=«" + sample(20) + "/" + sample(18) + "+»",
             '{\\"SecretAccessKey\\": \\"«' + sample(40) + '»\\"}',
             "the AWS secret is «/" + sample(39) + "»",
+            "use «" + sample(40) + "» as the AWS secret access key",
         ),
         clean=(
             "path " + sample(40),
