@@ -64,6 +64,14 @@ class AnswerGuard:
             return raw
         return splice(raw, distinct(value, edits), set(logprobs_paths(value)))
 
+    def lines(self, raw: bytes) -> bytes:
+        """Lines of JSON. Raises as `body` does, and ValueError before a rule is asked."""
+        lines = raw.splitlines(keepends=True)
+        for line in lines:
+            if line.strip():
+                orjson.loads(line)
+        return b"".join(self.body(line) if line.strip() else line for line in lines)
+
     def text(self, text: str) -> str:
         """An answer that is plain text."""
         return self._whole(Span((), text, "text")) or text

@@ -17,9 +17,6 @@ from tokenomics_core.guard.vault import Vault, VaultFull, find, value_of
 from tokenomics_core.guard.verdict import Hit, verdict
 from tokenomics_core.policy.document import step
 
-QUERY = "query"
-"""The place of what stands in the URL."""
-
 _RESTORABLE = ("text", "json")
 
 
@@ -37,9 +34,9 @@ class Change:
 class Finding:
     """One text in which rules find something, or a placeholder is.
 
-    path: ``$.messages[0].content``; `QUERY` for the query of the URL. name: it is a member's name that is
-    looked at. hits: up to the first that fails. matches: of the rules that hit. changes: in order, none
-    overlap.
+    path: ``$.messages[0].content``, or the place of what stands elsewhere, such as ``query``. name: it is a
+    member's name that is looked at. hits: up to the first that fails. matches: of the rules that hit.
+    changes: in order, none overlap.
     """
 
     path: str

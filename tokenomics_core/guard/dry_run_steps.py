@@ -10,20 +10,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import unquote_plus
-
-import orjson
+from urllib.parse import unquote, unquote_plus
 
 from tokenomics_core.counters.store import Counters
 from tokenomics_core.dialects import recognise
 from tokenomics_core.exchange import Attempt, Exchange, Ingress
-from tokenomics_core.guard.dry_run_findings import QUERY, Finding, request_findings
-from tokenomics_core.guard.inspection import Inspected, inspect
+from tokenomics_core.guard.dry_run_findings import Finding, request_findings
+from tokenomics_core.guard.inspection import Inspected, inspect, lenient, stands_twice, unescaped
 from tokenomics_core.guard.rulebook import Compiled, Rulebook
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
 from tokenomics_core.guard.vault import Vault
-from tokenomics_core.guard.verdict import REDACTED_ENTRY
+from tokenomics_core.guard.verdict import REDACTED_ENTRY, blocked
 from tokenomics_core.json_body import InvalidJson, JsonBody
 from tokenomics_core.json_splice import splice
 from tokenomics_core.meter.budget import Budget, Settings
@@ -234,17 +232,44 @@ def _inspected(
     """The body as these rules let it pass. told: what they matched is kept with the exchange."""
     if not compiled.input:
         return raw
-    if exchange.query:
-        span = Span((), unquote_plus(exchange.query), "text")
-        found = _rules_on(exchange, compiled, [span], None, findings, told, QUERY)
-        if found.masked:
-            raise Refusal(403, "rule_violation", f"{found.hits[0].message} in the query of the URL")
-    value, spans = _texts(exchange, raw)
-    if compiled.blocking and exchange.body is not None and has_token_ids(value):
-        _not_inspected(exchange, "token ids")
-    found = _rules_on(exchange, compiled, spans, value, findings, told)
-    if compiled.restoring and exchange.vault is None:
-        exchange.vault = Vault()
+
+    def rules_on(spans: list[Span], value: Any = None, place: str = "") -> Inspected:
+        return _rules_on(exchange, compiled, spans, value, findings, told, place)
+
+    def nothing_in(text: str, place: str, where: str) -> None:
+        """Where nothing can stand in the place of a value, it is refused."""
+        found = rules_on([Span((), text, "text")], place=place) if text else None
+        if found is not None and found.masked:
+            hit = next(hit for hit in found.hits if hit.action == "mask")
+            raise Refusal(403, "rule_violation", f"{blocked(hit)} {where}")
+
+    nothing_in(unquote(exchange.path), "path", "in the path of the URL")
+    nothing_in(unquote_plus(exchange.query), "query", "in the query of the URL")
+    value: Any = None
+    if exchange.body is not None:
+        value = exchange.body.value
+        if compiled.blocking and has_token_ids(value):
+            _not_inspected(exchange, "token ids")
+        names = [name for name in value if not name.isidentifier()]
+        nothing_in("\n".join(names), "names of members", "in the name of a member")
+        model = value.get("model")
+        nothing_in(model if isinstance(model, str) else "", "model", "in the name of the model")
+        spans = request_spans(value)
+    else:
+        try:
+            value = lenient(raw) if raw else None
+            spans = request_spans(value)
+        except ValueError:
+            spans = [Span((), raw.decode("utf-8", "replace"), "text")]
+            spelt = unescaped(spans[0].text)
+            if spelt != spans[0].text:
+                nothing_in(spelt, "behind escapes", "behind escapes")
+        else:
+            if raw and stands_twice(raw):
+                raise Refusal(400, "invalid_json", "invalid JSON body: a key stands twice in one object")
+    found = rules_on(spans, value)
+    if told and found.masked and REDACTED_ENTRY not in exchange.rule_matches:
+        exchange.rule_matches.append(REDACTED_ENTRY)
     edits = found.edits(exchange.vault if compiled.restoring else None)
     if not edits:
         return raw
@@ -253,17 +278,6 @@ def _inspected(
         masked.replace(edits)
         return masked.render()
     return splice(raw, edits) if value is not None else edits[(), False].encode()
-
-
-def _texts(exchange: Exchange, raw: bytes) -> tuple[Any, list[Span]]:
-    """The parsed body, None for one that is plain text, and what is looked at."""
-    if exchange.body is not None:
-        return exchange.body.value, request_spans(exchange.body.value)
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None, [Span((), raw.decode("utf-8", "replace"), "text")] if raw else []
-    return value, request_spans(value)
 
 
 def _rules_on(
@@ -287,8 +301,6 @@ def _rules_on(
         exchange.rule_matches += [hit.entry() for hit in found.hits]
     if found.blocked:
         raise Refusal(403, "rule_violation", found.blocked)
-    if told and found.masked and REDACTED_ENTRY not in exchange.rule_matches:
-        exchange.rule_matches.append(REDACTED_ENTRY)
     return found
 
 
