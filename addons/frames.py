@@ -7,7 +7,9 @@ import logging
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import orjson
 from mitmproxy import ctx, http
 from mitmproxy.websocket import WebSocketMessage
 
@@ -36,20 +38,26 @@ from tokenomics_core.scrub import scrub
 log = logging.getLogger("tokenomics")
 
 
+class Lane(NamedTuple):
+    """What one turn after the other says. What is held back of it holds up no other lane."""
+
+    guard: AnswerGuard
+    frames: FrameGuard
+
+
 @dataclass
 class Connection:
     """One upgraded connection. running: the exchange of each turn that is not over.
 
-    policy: as it was for the last turn. guard: its content rules for what comes back. guarded: what applies
-    them; None while there is nothing to apply.
+    policy: as it was for the last turn. lanes: the content rules for what comes back, by the word that tells
+    turns apart which run at once; none where there is nothing to apply.
     """
 
     upgrade: Exchange
     reader: FrameReader
     secret: bytes
     policy: ResolvedPolicy
-    guard: AnswerGuard | None = None
-    guarded: FrameGuard | None = None
+    lanes: dict[str, Lane] = field(default_factory=dict)
     running: dict[Turn, Exchange] = field(default_factory=dict)
 
 
@@ -69,7 +77,6 @@ class Frames:
             flow.metadata["connection"] = Connection(
                 exchange, reader, flow.metadata.get("secret", b""), exchange.attempts[0].policy
             )
-            self._guard(flow.metadata["connection"])
 
     async def websocket_message(self, flow: http.HTTPFlow) -> None:
         """Nothing passes whose handling failed."""
@@ -124,7 +131,9 @@ class Frames:
         exchange = self._begin(connection, turn)
         policy = self._govern(connection, exchange)
         if turn.body is not None:
-            exchange.body = turn.body = await self._look(connection, exchange, turn.body)
+            masked = await self._look(connection, exchange, turn.body)
+            if masked.changed:
+                exchange.body = turn.body = masked
             exchange.dialect.add_prompts(turn.body, policy.prompts)
         await self.budget.reserve(exchange)
         if turn.body is not None:
@@ -135,6 +144,8 @@ class Frames:
         exchange.request_bytes = len(message.content)
         exchange.sent = True
         connection.reader.sent(turn)
+        if (lane := connection.lanes.get(turn.lane)) is not None:
+            lane.guard.told.clear()
 
     async def _look(self, connection: Connection, exchange: Exchange, body: JsonBody) -> JsonBody:
         """The client's frame as the content rules want it. Raises Refusal."""
@@ -144,24 +155,30 @@ class Frames:
         masked = await self.guardrails.inspect(exchange, rules, body)
         # One connection is one conversation, also when nobody named a session.
         upgrade.vault = exchange.vault
-        self._guard(connection)
         return masked
 
-    def _guard(self, connection: Connection) -> None:
-        """Has what comes back looked at by the rules as they are now."""
-        rules, upgrade = connection.policy.rules, connection.upgrade
+    def _lane(self, connection: Connection, name: str) -> Lane | None:
+        """What comes back on a lane is under the rules as they are now; what runs there, under those under
+        which it began."""
+        rules, vault = connection.policy.rules, connection.upgrade.vault
         compiled = self.services.rulebook.ready(rules) or self.services.rulebook.compiled(rules)
-        guard = connection.guard
-        if guard is None or guard.compiled is not compiled.output or guard.vault is not upgrade.vault:
+        lane = connection.lanes.get(name)
+        began = any(turn.lane == name and turn.id for turn in connection.running)
+        if lane is not None and (began or lane.guard.compiled is compiled.output):
+            lane.guard.vault = vault
+            return lane
 
-            def report(hit: Hit) -> None:
-                told(next(iter(connection.running.values()), upgrade), hit)
+        def report(hit: Hit) -> None:
+            running = (each for turn, each in connection.running.items() if turn.lane == name)
+            told(next(running, connection.upgrade), hit)
 
-            connection.guard = guard = AnswerGuard(compiled.output, upgrade.vault, report)
-            # What the old rules held back is not given under the new ones.
-            connection.guarded = None
-        if connection.guarded is None and not guard.idle:
-            connection.guarded = guard.frames()
+        # What the old rules held back is not given under the new ones.
+        connection.lanes.pop(name, None)
+        guard = AnswerGuard(compiled.output, vault, report)
+        if guard.idle:
+            return None
+        connection.lanes[name] = lane = Lane(guard, guard.frames())
+        return lane
 
     def _govern(self, connection: Connection, exchange: Exchange) -> ResolvedPolicy:
         """What the policy, as it is now, says of this frame; raises Refusal."""
@@ -194,6 +211,9 @@ class Frames:
         if clean is not message.content:
             message.content = clean
         if not message.is_text:
+            if self._lane(connection, "") is not None:
+                # This protocol has no such frames, and nobody looks into them.
+                message.drop()
             return
         text = message.content.decode("utf-8", "replace")
         if connection.reader.is_over(text):
@@ -201,14 +221,16 @@ class Frames:
             message.drop()
             return
         violation: Refusal | None = None
-        if connection.guarded is not None:
+        name = _lane_of(text)
+        lane = self._lane(connection, name)
+        if lane is not None:
             message.drop()
             try:
-                self._give(flow, connection.guarded.feed(text))
+                self._give(flow, lane.frames.feed(text))
             except (RuleViolation, RuleFailed) as error:
-                self._give(flow, connection.guarded.settled)
-                violation = _refusal(connection.policy, error)
-                connection.guarded = connection.guard.frames() if connection.guard else None
+                self._give(flow, lane.frames.settled)
+                violation = _refusal(lane.guard, error)
+                del connection.lanes[name]
         frame = connection.reader.server_frame(text)
         if frame is None:
             if violation is not None:
@@ -240,6 +262,8 @@ class Frames:
                 exchange.error = violation.message
                 self._give(flow, [connection.reader.error_frame(violation, exchange.id, frame.turn)])
             await self._settle(connection, frame.turn, exchange)
+            if name and (done := connection.lanes.pop(name, None)) is not None:
+                self._give(flow, done.frames.close())
         elif violation is not None:
             await self._end(flow, connection, frame.turn, exchange, violation)
         else:
@@ -269,13 +293,11 @@ class Frames:
         if refusal.code in ("rule_violation", "rule_failed"):
             # What ends a turn says again what was said in it.
             texts = [connection.reader.error_frame(refusal, exchange.id, turn)]
-        elif connection.guarded is not None:
-            guarded = connection.guarded
-            connection.guarded = connection.guard.frames() if connection.guard else None
+        elif (lane := connection.lanes.pop(turn.lane, None)) is not None:
             try:
-                texts = [out for text in texts for out in guarded.feed(text)] + guarded.close()
+                texts = [out for text in texts for out in lane.frames.feed(text)] + lane.frames.close()
             except (RuleViolation, RuleFailed) as error:
-                violation = _refusal(connection.policy, error)
+                violation = _refusal(lane.guard, error)
                 texts = [connection.reader.error_frame(violation, exchange.id, turn)]
         self._give(flow, texts)
         cancels = connection.reader.cancel(turn)
@@ -341,7 +363,19 @@ class Frames:
         self._inject(flow, frame, to_client=True)
 
 
-def _refusal(policy: ResolvedPolicy, error: RuleViolation | RuleFailed) -> Refusal:
+def _lane_of(frame: str) -> str:
+    """The lane on which a provider's frame comes."""
+    if '"stream_id"' not in frame:
+        return ""
+    try:
+        event = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        return ""
+    named = event.get("stream_id") if isinstance(event, dict) else ""
+    return named if isinstance(named, str) else ""
+
+
+def _refusal(guard: AnswerGuard, error: RuleViolation | RuleFailed) -> Refusal:
     if isinstance(error, RuleFailed):
-        return rule_failed(policy.rules, error)
+        return rule_failed(guard.compiled.rules, error)
     return Refusal(403, "rule_violation", error.message)

@@ -17,6 +17,7 @@ from tokenomics_core.guard.inspection import Inspected, inspect, lenient, stands
 from tokenomics_core.guard.rulebook import Compiled
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
+from tokenomics_core.guard.vault import Vault
 from tokenomics_core.guard.verdict import REDACTED_ENTRY, Hit, blocked
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.json_splice import Path, splice
@@ -28,6 +29,9 @@ log = logging.getLogger("tokenomics")
 
 LARGE = 32 * 1024
 """Bytes from which on a request is looked at in a thread: about a millisecond of work."""
+
+MANY = 256
+"""Values from which on they are replaced in a thread: about a millisecond of work."""
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\";\s]*)")
 _READ = frozenset(["utf-8", "utf8", "us-ascii", "ascii"])
@@ -105,22 +109,38 @@ class Guardrails:
         return masked is not None
 
     async def _names(self, exchange: Exchange, compiled: Compiled, body: JsonBody) -> None:
-        """A body's own member names are its format: a value among them is not masked but refused."""
+        """A body's own member names are its format, and its model's name decides where it goes: a value in
+        them is not masked but refused."""
         names = [name for name in body.value if not name.isidentifier()]
         if names:
-            found = await self._inspected(exchange, compiled, [Span((), "\n".join(names), "text")], None)
+            found = await self._inspected(exchange, compiled, [Span((), "\n".join(names), "label")], None)
             _not_masked(found, "in the name of a member")
+        model = body.value.get("model")
+        if isinstance(model, str):
+            try:
+                found = await self._inspected(exchange, compiled, [Span((), model, "label")], None)
+                _not_masked(found, "in the name of the model")
+            except Refusal:
+                if exchange.attempts[0].policy.rules is compiled.rules:
+                    exchange.model = ""
+                raise
 
     async def _url(self, exchange: Exchange, compiled: Compiled) -> None:
         """What a rule covers has no place in a URL: a mask there would make another request of it."""
         if not compiled.input:
             return
-        places = {"the path of the URL": unquote(exchange.path)}
+        places = {"path": Span((), unquote(exchange.path).replace("/", " "), "label")}
         if exchange.query:
-            places["the query of the URL"] = unquote_plus(exchange.query)
-        for place, text in places.items():
-            found = await self._inspected(exchange, compiled, [Span((), text, "text")], None)
-            _not_masked(found, f"in {place}")
+            places["query"] = Span((), unquote_plus(exchange.query), "text")
+        for place, span in places.items():
+            try:
+                found = await self._inspected(exchange, compiled, [span], None)
+                _not_masked(found, f"in the {place} of the URL")
+            except Refusal:
+                if exchange.attempts[0].policy.rules is compiled.rules:
+                    # Nothing of it is sent, and nothing of it is written down.
+                    exchange.path, exchange.model, exchange.attempts = "/[REDACTED]", "", []
+                raise
 
     async def _raw(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled) -> bool:
         """A body that is no JSON object: any JSON, or text."""
@@ -191,18 +211,18 @@ class Guardrails:
             exchange.rule_matches.append(REDACTED_ENTRY)
             log.info("[rule:mask] content redacted")
         if not compiled.restoring or exchange.token is None:
-            return found.edits(None)
+            return await _new_texts(found, None)
         shared = self.services.shared_vaults
         if shared is None:
             if exchange.vault is None:
                 exchange.vault = self.services.vaults.of(exchange.token.hash, exchange.session)
-            return found.edits(exchange.vault)
+            return await _new_texts(found, exchange.vault)
         try:
             vault = exchange.vault or await shared.load(exchange.token.hash, exchange.session)
             for text in found.literal:
                 vault.avoid(text)
             await shared.prepare(vault, found.wanted())
-            edits = found.edits(vault)
+            edits = await _new_texts(found, vault)
             await shared.save(vault)
         except CountersUnavailable as error:
             log.error("placeholders: %s", error)
@@ -220,6 +240,12 @@ class Guardrails:
             raise Refusal(
                 403, "not_inspected", f"the policy's content rules cannot look into {what}, so none pass"
             )
+
+
+async def _new_texts(found: Inspected, vault: Vault | None) -> dict[tuple[Path, bool], str]:
+    if sum(len(masks) for _, masks in found.masked) > MANY:
+        return await in_thread(lambda: found.edits(vault))
+    return found.edits(vault)
 
 
 def _not_masked(found: Inspected, where: str) -> None:

@@ -39,6 +39,7 @@ _NAMED_IN_RECORDS = set(
     "x-ratelimit-reset-tokens anthropic-ratelimit-requests-remaining "
     "anthropic-ratelimit-tokens-remaining anthropic-ratelimit-tokens-reset".split()
 )
+_FILES = re.compile(r"(?:audio|image|video|font)/|application/(?:pdf|zip|gzip|x-gzip|x-tar|vnd\.)")
 _STREAMS = ("text/event-stream", "application/x-ndjson", "application/stream+json")
 
 
@@ -72,7 +73,7 @@ class Metering:
             pass
         elif streamed:
             self._stream(flow, exchange, response, secret)
-        elif response.status_code < 300 and kind and not _is_text(kind):
+        elif response.status_code < 300 and kind and self._is_binary(exchange, kind):
             response.stream = _Binary(exchange, secret)
         if flow.request.http_version == "HTTP/1.0":
             # It knows no chunks; the end of the connection ends the body.
@@ -99,13 +100,17 @@ class Metering:
         guard = self._guard(exchange)
         if response.status_code < 400 and not guard.idle:
             try:
-                clean = await _inspected(guard, clean)
+                clean = await _inspected(guard, clean, fields_of(response.headers).get("content-type", ""))
             except (RuleViolation, RuleFailed) as error:
                 # The provider's bill stands.
                 refuse(flow, _refusal(guard, error))
                 return
         if clean is not response.raw_content:
             response.content = clean
+
+    def _is_binary(self, exchange: Exchange, kind: str) -> bool:
+        """Whether nobody looks into it. What has no name of its own may be lines of JSON all the same."""
+        return not _is_text(kind) and (_FILES.match(kind) is not None or self._guard(exchange).idle)
 
     def _guard(self, exchange: Exchange) -> AnswerGuard:
         """The content rules for what comes back from the provider that answered."""
@@ -327,7 +332,7 @@ def _read(exchange: Exchange, raw: bytes) -> None:
         exchange.answer = exchange.dialect.read_answer(value)
 
 
-async def _inspected(guard: AnswerGuard, raw: bytes) -> bytes:
+async def _inspected(guard: AnswerGuard, raw: bytes, kind: str) -> bytes:
     """A whole answer as the content rules let it pass."""
 
     def look() -> bytes:
@@ -336,8 +341,15 @@ async def _inspected(guard: AnswerGuard, raw: bytes) -> bytes:
         except orjson.JSONDecodeError:
             pass
         try:
+            return guard.lines(raw)
+        except orjson.JSONDecodeError:
+            pass
+        try:
             return guard.text(raw.decode()).encode()
         except UnicodeDecodeError:
+            if kind and not _is_text(kind.partition(";")[0].strip().lower()):
+                # A file that is no text.
+                return raw
             raise RuleViolation("the answer holds text that cannot be read") from None
 
     return await in_thread(look) if len(raw) > LARGE else look()

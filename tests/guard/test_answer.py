@@ -138,3 +138,31 @@ def test_a_whole_answer() -> None:
     assert value["usage"] == body["usage"]
     clean = raw.replace(b"a@b.co", b"nobody").replace(b"<EMAIL_1>", b"nobody")
     assert answer_guard().body(clean) == clean
+
+
+def test_what_a_response_tells_of_its_request_is_the_clients_own() -> None:
+    rules = CompiledRules(
+        [Rule.model_validate({"type": "pii", "detect": ["email"], "scope": "output"})], "output"
+    )
+    hits: list[Hit] = []
+    stream = AnswerGuard(rules, vault(), hits.append).stream("sse")
+    created = {"id": "r", "instructions": "write to a@b.co and <EMAIL_1>", "output": []}
+    data = b"data: " + json.dumps({"type": "response.created", "response": created}).encode() + b"\n\n"
+    out = stream.feed(data) + stream.close()
+    value = json.loads(out.removeprefix(b"data: "))
+    assert value["response"]["instructions"] == 'write to a@b.co and user0@"example".com'
+    assert hits == []
+
+
+def test_a_hit_is_told_once_for_an_answer() -> None:
+    rules = CompiledRules(
+        [Rule.model_validate({"type": "pii", "detect": ["email"], "scope": "output", "action": "mask"})],
+        "output",
+    )
+    hits: list[Hit] = []
+    guard = AnswerGuard(rules, None, hits.append)
+    case = next(case for case in CASES if case.name == "responses")
+    stream = guard.stream(case.framing)
+    stream.feed(case.data(["a@b", ".co is"], "a@b.co is"))
+    stream.close()
+    assert [hit.message for hit in hits] == ['detected PII in rule "pii": Email Address']

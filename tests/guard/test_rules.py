@@ -265,3 +265,17 @@ def test_what_was_found_before_a_rule_failed_counts() -> None:
     compiled = CompiledRules([rule(pattern="abc", action="mask"), pii("broken", on_error="warn")], "input")
     hits = verdict(compiled, compiled.scan("abc xyz"))
     assert [(hit.rule, hit.action) for hit in hits] == [(0, "mask"), (1, "warn")]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("v1 projects 1234567890 models", []),
+        ("v1 users a@b.co", ["email"]),
+        ("claude-sonnet-4", []),
+        ("v1 4111111111111111", ["credit_card"]),
+    ],
+)
+def test_in_names_only_sure_values_count(text: str, found: list[str]) -> None:
+    compiled = CompiledRules([pii("all"), keyword("claude"), rule(pattern="models")], "input")
+    assert sorted({match.kind for match in compiled.scan(text, label=True)}) == found

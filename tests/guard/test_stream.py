@@ -468,3 +468,19 @@ def test_frames_that_are_no_json() -> None:
     assert guard.feed("account 12345678") == ["account [NUMBER]"]
     with pytest.raises(RuleViolation):
         guard.feed("\ud83d")
+
+
+@pytest.mark.parametrize(
+    ("framing", "data"),
+    [
+        ("sse", b'data: {"choices":[],"choices":[]}\n\n'),
+        ("sse", b'data: {"a":{"b":1,"b":"123456789"}}\n\n'),
+        ("sse", b'{"a":"123456789","a":""}'),
+        ("ndjson", b'{"a":[{"b":1,"b":2}]}\n'),
+        ("json_array", b'[{"b":1,"\\u0062":2}]'),
+    ],
+)
+def test_a_member_that_stands_twice_is_refused(framing: Framing, data: bytes) -> None:
+    guard = StreamGuard(framing, lambda channel, json_text: Masking(), mask_whole)
+    with pytest.raises(RuleViolation, match="twice"):
+        assert guard.feed(data) + guard.close() == b""

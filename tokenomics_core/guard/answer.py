@@ -21,6 +21,10 @@ from tokenomics_core.guard.vault import Vault
 from tokenomics_core.guard.verdict import Hit
 from tokenomics_core.json_splice import distinct, splice
 
+_NONE = CompiledRules([], "output")
+# A response tells what it was asked with. These are the client's own words; it gets its values back in them.
+_ECHOES = frozenset(["instructions", "metadata", "tools", "prompt", "user", "safety_identifier", "text"])
+
 MOST_HITS = 100
 """Hits of one answer that are told."""
 
@@ -34,8 +38,8 @@ class AnswerGuard:
     def __init__(self, compiled: CompiledRules, vault: Vault | None, report: Callable[[Hit], None]) -> None:
         self.compiled = compiled
         self.vault = vault
-        self.told = 0
-        """Hits that were told. Whoever guards one answer after the other sets it back."""
+        self.told: set[Hit] = set()
+        """Hits that were told. Whoever guards one answer after the other empties it."""
         self._tell = report
 
     @property
@@ -82,7 +86,8 @@ class AnswerGuard:
     def _whole(self, span: Span) -> str | None:
         """The new text of a string that comes whole; None when it stays."""
         restore = self.vault if span.form in ("text", "json") else None
-        text = RuleFilter(self.compiled, restore, span.form == "json", self._report)
+        compiled = _NONE if _is_echo(span.path) else self.compiled
+        text = RuleFilter(compiled, restore, span.form == "json", self._report)
         pieces = [*text.feed(span.text), *text.close()]
         if not any(piece.changed for piece in pieces):
             return None
@@ -93,6 +98,11 @@ class AnswerGuard:
         return "".join(piece.text for piece in pieces)
 
     def _report(self, hit: Hit) -> None:
-        self.told += 1
-        if self.told <= MOST_HITS:
+        # A stream says a text in deltas, and again when it is done.
+        if hit not in self.told and len(self.told) < MOST_HITS:
+            self.told.add(hit)
             self._tell(hit)
+
+
+def _is_echo(path: Path) -> bool:
+    return len(path) > 1 and path[0] == "response" and path[1] in _ECHOES

@@ -19,7 +19,7 @@ from tokenomics_core.guard.dry_run_findings import Finding, request_findings
 from tokenomics_core.guard.inspection import Inspected, inspect, lenient, stands_twice, unescaped
 from tokenomics_core.guard.rulebook import Compiled, Rulebook
 from tokenomics_core.guard.rules import RuleFailed
-from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
+from tokenomics_core.guard.spans import Form, Span, has_token_ids, request_spans
 from tokenomics_core.guard.vault import Vault
 from tokenomics_core.guard.verdict import REDACTED_ENTRY, blocked
 from tokenomics_core.json_body import InvalidJson, JsonBody
@@ -236,15 +236,15 @@ def _inspected(
     def rules_on(spans: list[Span], value: Any = None, place: str = "") -> Inspected:
         return _rules_on(exchange, compiled, spans, value, findings, told, place)
 
-    def nothing_in(text: str, place: str, where: str) -> None:
+    def nothing_in(text: str, place: str, where: str, form: Form = "label") -> None:
         """Where nothing can stand in the place of a value, it is refused."""
-        found = rules_on([Span((), text, "text")], place=place) if text else None
+        found = rules_on([Span((), text, form)], place=place) if text else None
         if found is not None and found.masked:
             hit = next(hit for hit in found.hits if hit.action == "mask")
             raise Refusal(403, "rule_violation", f"{blocked(hit)} {where}")
 
-    nothing_in(unquote(exchange.path), "path", "in the path of the URL")
-    nothing_in(unquote_plus(exchange.query), "query", "in the query of the URL")
+    nothing_in(unquote(exchange.path).replace("/", " "), "path", "in the path of the URL")
+    nothing_in(unquote_plus(exchange.query), "query", "in the query of the URL", "text")
     value: Any = None
     if exchange.body is not None:
         value = exchange.body.value
@@ -263,7 +263,7 @@ def _inspected(
             spans = [Span((), raw.decode("utf-8", "replace"), "text")]
             spelt = unescaped(spans[0].text)
             if spelt != spans[0].text:
-                nothing_in(spelt, "behind escapes", "behind escapes")
+                nothing_in(spelt, "behind escapes", "behind escapes", "text")
         else:
             if raw and stands_twice(raw):
                 raise Refusal(400, "invalid_json", "invalid JSON body: a key stands twice in one object")

@@ -68,7 +68,7 @@ def inspect(compiled: CompiledRules, spans: Sequence[Span], value: Any) -> Inspe
         return inspected
     for index in compiled.places([span.text for span in spans]):
         span = spans[index]
-        matches = compiled.scan(span.text)
+        matches = compiled.scan(span.text, label=span.form == "label")
         if not matches:
             continue
         role = _role(value, span.path) if any(match.sign for match in matches) else ""

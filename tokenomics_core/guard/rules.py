@@ -10,7 +10,7 @@ import re
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -83,6 +83,21 @@ class _Use:
     sign: Sign | None = None
 
 
+@dataclass(slots=True)
+class _Scan:
+    """What is known while one text is scanned. deadline: of the clock. failed: the reason, by rule.
+
+    seen: matches that another reading gave, which need no second look.
+    """
+
+    deadline: float
+    undecided: set[tuple[int, int]] | None
+    label: bool
+    found: dict[Match, None] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    seen: set[tuple[int, int, int, str]] = field(default_factory=set)
+
+
 class CompiledRules:
     """The rules of one direction. Indexes are those of the policy's whole list."""
 
@@ -116,25 +131,30 @@ class CompiledRules:
     def __bool__(self) -> bool:
         return bool(self.active)
 
-    def scan(self, text: str, since: int = 0, undecided: set[tuple[int, int]] | None = None) -> list[Match]:
+    def scan(
+        self,
+        text: str,
+        since: int = 0,
+        undecided: set[tuple[int, int]] | None = None,
+        *,
+        label: bool = False,
+    ) -> list[Match]:
         """What the rules find in text[since:]; text[:since] is what stands before, for context.
 
         undecided: takes where values stand that words behind the end of the text could still make matches.
+        label: the text names things, as a path does: only detectors count, and where they are sure.
         Raises RuleFailed for the first rule that failed without ``on_error: warn``. Of one that says so there
         is a match of the kind `FAILED`.
         """
-        found: dict[Match, None] = {}
-        failed: dict[int, str] = {}
-        seen: set[tuple[int, int, int, str]] = set()
-        deadline = self._clock() + self._time_limit
+        scan = _Scan(self._clock() + self._time_limit, undecided, label)
         for reading in _readings(text, since):
             for index in self._patterns.candidates(reading.data):
-                self._find(reading, index, deadline, found, failed, seen, undecided)
-        for rule, reason in sorted(failed.items()):
+                self._find(reading, index, scan)
+        for rule, reason in sorted(scan.failed.items()):
             if self.rules[rule].on_error != "warn":
                 raise RuleFailed(rule, reason)
-            found[Match(rule, since, since, (since, since), FAILED, reason)] = None
-        return list(found)
+            scan.found[Match(rule, since, since, (since, since), FAILED, reason)] = None
+        return list(scan.found)
 
     def hold(self, text: str, since: int = 0) -> int:
         """Where the end of text begins of which what follows may still make, or change, a match.
@@ -181,16 +201,7 @@ class CompiledRules:
     def _beginnings(self) -> Beginnings:
         return Beginnings(self._patterns.patterns)
 
-    def _find(
-        self,
-        reading: _Reading,
-        index: int,
-        deadline: float,
-        found: dict[Match, None],
-        failed: dict[int, str],
-        seen: set[tuple[int, int, int, str]],
-        undecided: set[tuple[int, int]] | None,
-    ) -> None:
+    def _find(self, reading: _Reading, index: int, scan: _Scan) -> None:
         """Adds the matches of one pattern in one reading."""
         uses = self._uses[index]
         characters = Characters(reading.text, reading.data)
@@ -206,23 +217,23 @@ class CompiledRules:
                 # It joins two runs that have nothing to do with each other.
                 continue
             place = whole if (begin, finish) == (start, end) else reading.place(first, last)
-            if (known := (index, *place, reading.text[first:last])) in seen:
+            if (known := (index, *place, reading.text[first:last])) in scan.seen:
                 # Another reading says the same.
                 continue
-            seen.add(known)
+            scan.seen.add(known)
             for use in uses:
-                if use.rule in failed:
+                if use.rule in scan.failed:
                     continue
                 try:
-                    match = _judged(use, reading.text, first, last, place, whole, undecided)
+                    match = _judged(use, reading.text, first, last, place, whole, scan)
                 except Exception as error:
                     # Its words may hold the value.
-                    failed[use.rule] = f"{use.label or use.kind}: {type(error).__name__}"
+                    scan.failed[use.rule] = f"{use.label or use.kind}: {type(error).__name__}"
                     continue
                 if match is not None:
-                    found[match] = None
-            if number % 32 == 0 and self._clock() > deadline:
-                failed |= {use.rule: f"took longer than {self._time_limit:g} s" for use in uses}
+                    scan.found[match] = None
+            if number % 32 == 0 and self._clock() > scan.deadline:
+                scan.failed |= {use.rule: f"took longer than {self._time_limit:g} s" for use in uses}
                 return
 
 
@@ -317,9 +328,11 @@ def _judged(
     last: int,
     place: tuple[int, int],
     whole: tuple[int, int],
-    undecided: set[tuple[int, int]] | None,
+    scan: _Scan,
 ) -> Match | None:
     """The value text[first:last] as the match of a rule, if it is one. place, whole: in the original."""
+    if scan.label and use.detector is None:
+        return None
     if use.keywords is not None:
         if not use.keywords.bounded(text, first, last):
             return None
@@ -330,12 +343,13 @@ def _judged(
     if last - first == 12 and not use.strict and _UUID_END.search(text, max(0, first - _UUID_BEFORE), first):
         return None
     sure = 1.0
-    if use.least > 0 or not use.shape.reference:
+    least = max(use.least, DEFAULT_SCORE) if scan.label else use.least
+    if least > 0 or not use.shape.reference:
         sure = score(use.detector, use.shape, text, first, last)
-        if sure < use.least or sure <= 0:
-            more_to_come = undecided is not None and len(text) - last <= BEHIND
-            if more_to_come and undecided is not None and sure > 0 and sure + STEP >= use.least:
-                undecided.add(whole)
+        if sure < least or sure <= 0:
+            more_to_come = scan.undecided is not None and len(text) - last <= BEHIND
+            if more_to_come and scan.undecided is not None and sure > 0 and sure + STEP >= least:
+                scan.undecided.add(whole)
             return None
     secret = use.detector.kind == "secret"
     return Match(use.rule, *place, whole, use.kind, use.label, use.order, sure, secret)

@@ -38,7 +38,7 @@ __all__ = [
     "request_spans",
 ]
 
-Form = Literal["text", "json", "name", "number", "key"]
+Form = Literal["text", "json", "name", "number", "key", "label"]
 
 LONGEST_LABEL = 256
 """Characters; a longer one is looked at as text."""

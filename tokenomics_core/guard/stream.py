@@ -125,6 +125,8 @@ class StreamGuard:
             events = lines.feed(body)
             rest = lines.close()
             return self._pass_on([*events, rest] if rest[0] else events, last=True)
+        if _said_twice(data):
+            raise RuleViolation("the answer says a member twice")
         edits = _edits(answer_spans(value), self._whole)
         return body.replace(data, _edited(data, value, edits), 1) if edits else body
 
@@ -281,6 +283,8 @@ class _Events:
         except orjson.JSONDecodeError:
             # Less strict: half of a surrogate pair, a number that is none. Clients may be able to read it.
             value, exact = _lenient(event.data), False
+        if isinstance(value, dict | list) and _said_twice(event.data):
+            raise RuleViolation("an event of the answer says a member twice")
         if isinstance(value, dict):
             event.value = value
             self._read_object(event, value, exact)
@@ -341,6 +345,29 @@ class _Events:
         said = text.strip()
         changed = self._whole(Span((), said, "text")) if said.strip(":[],") else None
         return raw if changed is None else text.replace(said, changed, 1).encode()
+
+
+class _Twice(Exception):
+    """A member stands twice."""
+
+
+def _members(members: list[tuple[str, Any]]) -> None:
+    if len(members) > 1 and len({name for name, _ in members}) < len(members):
+        raise _Twice
+
+
+_distinct = json.JSONDecoder(object_pairs_hook=_members, parse_int=str, parse_float=str, strict=False).decode
+
+
+def _said_twice(data: bytes) -> bool:
+    """Whether an object of this JSON text has a member twice: readers disagree on which one counts."""
+    try:
+        _distinct(data.decode("utf-8", "replace"))
+    except _Twice:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
 
 
 def _edits(spans: list[Span], whole: Whole) -> dict[tuple[Path, bool], str]:
