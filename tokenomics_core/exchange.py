@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tokenomics_core.dialects.base import Answer, Dialect
     from tokenomics_core.guard.vault import Vault
     from tokenomics_core.json_body import JsonBody
+    from tokenomics_core.ledger.git_context import GitContext
     from tokenomics_core.meter.lease import Lease
     from tokenomics_core.policy import CompiledPolicy, ResolvedPolicy
     from tokenomics_core.providers import Provider, Target
@@ -168,6 +169,16 @@ class Exchange:
     recorded: bool = False
     cost: Decimal | None = None
     """USD, once it is recorded; None where no price is known."""
+
+    # context
+    git: GitContext | None = None
+    """The repository that the agent works in; None where there is none, or nobody has looked yet."""
+
+    first_byte: float | None = None
+    """Seconds of the same clock when the first byte of the provider's answer came; None before."""
+
+    timings: dict[str, float] = field(default_factory=dict)
+    """Milliseconds spent in each layer, by its name; only those that were measured."""
 
     @property
     def attempt(self) -> Attempt | None:

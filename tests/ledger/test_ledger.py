@@ -53,7 +53,7 @@ def test_the_columns_are_the_fields_of_a_row(path):
     with closing(sqlite3.connect(path)) as db:
         columns = [record[1] for record in db.execute("PRAGMA table_info(requests)")]
         assert columns == ["seq", *COLUMNS]
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
@@ -67,6 +67,13 @@ NEW_COLUMNS = {
     "reserved_tokens": 0,
     "reserved_usd": None,
     "recovered": False,
+    "repo": "",
+    "branch": "",
+    "commit_hash": "",
+    "dirty": None,
+    "first_byte_ms": None,
+    "timings": {},
+    "run": "",
 }
 """What a row of the first version says in the columns that came later."""
 
@@ -83,7 +90,7 @@ def test_a_file_of_the_first_version_keeps_its_rows(path):
     first, _, last = read_rows(path)
     assert (first, last) == (a_row(1), priced)
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
         assert [record[1] for record in db.execute("PRAGMA table_info(requests)")] == ["seq", *COLUMNS]
 
 
@@ -103,7 +110,7 @@ def test_a_file_is_migrated_by_one_of_two_that_open_it(path):
 def test_a_file_of_a_later_version_is_left_alone(path):
     Ledger(path).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 4")
+        db.execute("PRAGMA user_version = 5")
     with pytest.raises(LedgerError, match="newer Tokenomics"):
         Ledger(path)
 

@@ -77,6 +77,7 @@ def an_intent(number: int, **changes: Any) -> Row:
         "upstream_request_id": "",
         "attempts": [],
         "response_bytes": 0,
+        "run": "gone",
     }
     return a_row(number, **unknown | changes)
 
@@ -170,7 +171,7 @@ async def test_only_the_intent_is_known(counters: MemoryCounters, ledger: Ledger
         reserved_tokens=120,
         reserved_usd=Decimal("0.00102"),
     )
-    assert in_ledger(ledger) == [row]
+    assert in_ledger(ledger) == [replace(row, run="gone")]
     assert_settled(counters, ledger)
 
 
@@ -212,8 +213,8 @@ async def test_the_row_of_a_settled_exchange_is_written_as_it_was(
     await reserve(counters)
     row = a_row(1, cost_usd=Decimal("0.0072"), price_id="config:gpt-4o")
     await settle(counters, row)
-    assert await recover(counters, ledger, gone, price_of, NOW) == [row]
-    assert in_ledger(ledger) == [row]
+    assert await recover(counters, ledger, gone, price_of, NOW) == [replace(row, run="gone")]
+    assert in_ledger(ledger) == [replace(row, run="gone")]
     assert_settled(counters, ledger)
 
 
@@ -222,7 +223,7 @@ async def test_a_row_whose_settlement_never_was(counters: MemoryCounters, ledger
     await reserve(counters)
     row = a_row(1, cost_usd=Decimal("0.0072"))
     counters.journal[row.id] = replace(counters.journal[row.id], row=pack(row))
-    assert await recover(counters, ledger, gone, price_of, NOW) == [row]
+    assert await recover(counters, ledger, gone, price_of, NOW) == [replace(row, run="gone")]
     assert_settled(counters, ledger)
 
 
@@ -383,6 +384,7 @@ async def test_an_intent_that_cannot_be_read_holds_up_nobody(
         reserved_tokens=120,
         reserved_usd=Decimal("0.00102"),
         recovered=True,
+        run="gone",
     )
     # It is said once. The lease expires, and is charged the same.
     assert counters.journal == {}
@@ -406,7 +408,7 @@ async def test_the_row_is_enough_where_the_intent_cannot_be_read(
     await reserve(counters, record=b"{")
     row = a_row(1, cost_usd=Decimal("0.0072"))
     await settle(counters, row)
-    assert await recover(counters, ledger, gone, price_of, NOW) == [row]
+    assert await recover(counters, ledger, gone, price_of, NOW) == [replace(row, run="gone")]
     assert_settled(counters, ledger)
 
 

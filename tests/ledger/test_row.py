@@ -15,6 +15,7 @@ from tokenomics_core.dialects.base import Answer, Usage
 from tokenomics_core.exchange import Failure
 from tokenomics_core.ledger import Row, read_rows
 from tokenomics_core.ledger.database import insert_rows, open_for_writing
+from tokenomics_core.ledger.git_context import GitContext
 from tokenomics_core.ledger.row import COLUMNS, pack, unpack
 from tokenomics_core.meter.lease import Lease
 from tokenomics_core.meter.prices import assumed, cost
@@ -79,7 +80,38 @@ def test_an_answered_request():
         "reserved_tokens": 0,
         "reserved_usd": None,
         "recovered": False,
+        "repo": "",
+        "branch": "",
+        "commit_hash": "",
+        "dirty": None,
+        "first_byte_ms": None,
+        "timings": {},
+        "run": "",
     }
+
+
+def test_where_it_belongs_and_how_long_it_took():
+    commit = "91be2f0" + "0" * 33
+    exchange = an_exchange(
+        git=GitContext("/srv/shop", "feat/invoice-export", commit, True),
+        first_byte=100.2509,
+        timings={"guardrails": 1.23456, "budget": 0.5},
+    )
+    row = row_of(exchange, run="7e19c0a4")
+    assert (row.repo, row.branch, row.commit_hash) == ("/srv/shop", "feat/invoice-export", commit)
+    assert (row.dirty, row.first_byte_ms, row.run) == (True, 250, "7e19c0a4")
+    assert row.timings == {"guardrails": 1.235, "budget": 0.5}
+    assert row_of(an_exchange(first_byte=99.0)).first_byte_ms == 0
+
+
+@pytest.mark.parametrize("dirty", [None, False, True])
+def test_unknown_is_not_the_same_as_unchanged(path, dirty):
+    row = a_row(1, dirty=dirty, timings={"budget": 0.5})
+    with closing(open_for_writing(path, busy_timeout=1)) as db:
+        db.execute("DELETE FROM requests")
+        insert_rows(db, [row])
+        assert db.execute("SELECT dirty FROM requests").fetchone() == (None if dirty is None else int(dirty),)
+    assert list(read_rows(path)) == [row]
 
 
 def test_a_priced_request():
@@ -335,6 +367,8 @@ def test_any_row_survives_the_way_to_the_table_and_back(path, text, number):
         answer=Answer(usage=Usage(number, number, number, number, number), id=text, model=text),
         upstream_headers={"x-request-id": text, "x-ratelimit-remaining-tokens": str(number)},
         request_bytes=number,
+        git=GitContext(text, text, text, None),
+        timings={text: 1.0},
     )
     row = row_of(exchange, input_tokens=number, output_tokens=number)
     with closing(open_for_writing(path, busy_timeout=1)) as db:
@@ -352,12 +386,14 @@ OF_TYPE = {
     "str": plain,
     "int": counts,
     "bool": st.booleans(),
+    "bool | None": st.none() | st.booleans(),
     "datetime": moments,
     "int | None": st.none() | counts,
     "date | None": st.none() | st.dates(),
     "Decimal | None": st.none() | money,
     "Kind": st.sampled_from(["request", "upgrade", "frame"]),
     "dict[str, str]": st.dictionaries(plain, plain, max_size=3),
+    "dict[str, float]": st.dictionaries(plain, st.floats(0, 10**6), max_size=3),
     "list[dict[str, Any]]": st.lists(json_objects, max_size=3),
 }
 rows = st.builds(Row, **{each.name: OF_TYPE[str(each.type)] for each in fields(Row)})
@@ -388,7 +424,7 @@ def test_money_is_packed_exactly():
 def test_a_row_packed_by_another_version_is_read():
     packed = json.loads(pack(a_row(1, recovered=True)))
     packed["a_later_column"] = [1, 2]
-    del packed["session_id"], packed["cost_usd"]
+    del packed["session_id"], packed["cost_usd"], packed["dirty"], packed["timings"], packed["run"]
     assert unpack(json.dumps(packed).encode()) == a_row(1, recovered=True)
 
 

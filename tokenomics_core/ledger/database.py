@@ -98,6 +98,30 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        # dirty is NULL where nobody could tell. timings is a JSON object. run names the process that served.
+        "ALTER TABLE requests ADD COLUMN repo TEXT",
+        "ALTER TABLE requests ADD COLUMN branch TEXT",
+        "ALTER TABLE requests ADD COLUMN commit_hash TEXT",
+        "ALTER TABLE requests ADD COLUMN dirty INTEGER",
+        "ALTER TABLE requests ADD COLUMN first_byte_ms INTEGER",
+        "ALTER TABLE requests ADD COLUMN timings TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE requests ADD COLUMN run TEXT",
+        "CREATE INDEX requests_run ON requests (run) WHERE run IS NOT NULL",
+        # One line for each process that keeps a session file. git is a JSON object, as it was at the start.
+        # ended_at is NULL until the file is complete; last_seq is the last row that it then held.
+        """
+        CREATE TABLE sessions (
+            run TEXT PRIMARY KEY,
+            instance TEXT NOT NULL,
+            started_at TEXT NOT NULL,
+            git TEXT NOT NULL,
+            ended_at TEXT,
+            commit_end TEXT,
+            last_seq INTEGER NOT NULL DEFAULT 0
+        )
+        """,
+    ),
 )
 
 # One statement for a whole batch, its rows as one JSON text: each statement gives the interpreter lock up and

@@ -22,6 +22,7 @@ from tokenomics_core.counters.store import Counters
 from tokenomics_core.dialects.base import Usage
 from tokenomics_core.ledger.ledger import Ledger
 from tokenomics_core.ledger.row import Row, pack, priced, unpack
+from tokenomics_core.ledger.session_file import session_id
 from tokenomics_core.meter.lease import amounts, usd
 from tokenomics_core.meter.prices import Price, cost
 
@@ -75,6 +76,7 @@ async def recover(
         if row is None:
             row = _read(entry, unpack, entry.row) if entry.row else None
             row = row or recovered(entry, intent, price_of, now)
+            row.run = row.run or session_id(entry.owner)
             ledger.record(row)
         rows.append(row)
         # Without its limits a lease is left alone: it expires, and is charged what its row says.

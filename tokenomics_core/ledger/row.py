@@ -140,6 +140,27 @@ class Row:
     recovered: bool = False
     """The process ended before the exchange did. Its tokens and its cost are those that were reserved."""
 
+    repo: str = ""
+    """Top directory of the git repository that the request belongs to."""
+
+    branch: str = ""
+    """``HEAD`` when no branch was checked out."""
+
+    commit_hash: str = ""
+    """The commit that was checked out, in full."""
+
+    dirty: bool | None = None
+    """Tracked files differed from the commit; None where nobody could tell."""
+
+    first_byte_ms: int | None = None
+    """From the start to the first byte of the provider's answer; None where it did not answer."""
+
+    timings: dict[str, float] = field(default_factory=dict)
+    """Milliseconds spent in each layer, those that were measured."""
+
+    run: str = ""
+    """The process that served the exchange: the id of its session file, 8 hex characters."""
+
     @classmethod
     def of(
         cls,
@@ -153,12 +174,16 @@ class Row:
         parent_id: str = "",
         price: Price | None = None,
         cost: Cost | None = None,
+        run: str = "",
     ) -> Row:
-        """The row of a finished exchange. now: seconds of the clock that `exchange.clock` was read from."""
+        """The row of a finished exchange. now: seconds of the clock that `exchange.clock` was read from.
+
+        run: `tokenomics_core.ledger.session_file.session_id` of this process.
+        """
         attempt, answer, headers = exchange.attempt, exchange.answer, exchange.upstream_headers
         elapsed = max(0.0, now - exchange.clock)
         started = exchange.started.astimezone(UTC)
-        refusal = exchange.refusal
+        refusal, git = exchange.refusal, exchange.git
 
         requested = clean.name(exchange.model)
         model = clean.name(attempt.model) if attempt and exchange.sent else ""
@@ -214,6 +239,13 @@ class Row:
             **priced(price, cost),
             reserved_tokens=exchange.lease.reserved_tokens if exchange.lease else 0,
             reserved_usd=exchange.lease.reserved_usd if exchange.lease else None,
+            repo=clean.name(git.repo, 2048) if git else "",
+            branch=clean.name(git.branch) if git else "",
+            commit_hash=clean.name(git.commit) if git else "",
+            dirty=git.dirty if git else None,
+            first_byte_ms=_since(exchange.clock, exchange.first_byte),
+            timings={clean.name(name): round(spent, 3) for name, spent in exchange.timings.items()},
+            run=run,
         )
 
     @property
@@ -320,8 +352,16 @@ def _count(value: int | None) -> int | None:
     return None if value is None else clean.count(value)
 
 
+def _since(start: float, moment: float | None) -> int | None:
+    return None if moment is None else max(0, int((moment - start) * 1000))
+
+
 def _text(value: str | None) -> str:
     return value or ""
+
+
+def _flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
 
 
 def _date(value: str | None) -> date | None:
@@ -336,11 +376,13 @@ def _decimal(value: str | None) -> Decimal | None:
 _READERS: dict[str, Callable[[Any], Any]] = {
     "str": _text,
     "bool": bool,
+    "bool | None": _flag,
     "datetime": datetime.fromisoformat,
     "date | None": _date,
     "Decimal | None": _decimal,
     "list[dict[str, Any]]": orjson.loads,
     "dict[str, str]": orjson.loads,
+    "dict[str, float]": orjson.loads,
 }
 COLUMNS = tuple(column.name for column in fields(Row))
 _FIELDS = attrgetter(*COLUMNS)
