@@ -27,8 +27,10 @@ COMMANDS = {
     "session": Command("tokenomics_cli.session", "Budgets and freezes of sessions."),
     "usage": Command("tokenomics_cli.usage", "Show what each token may use, has used, and has left."),
     "ledger": Command(
-        "tokenomics_cli.ledger", "The record of every request, and whether the counters agree."
+        "tokenomics_cli.ledger",
+        "The record of every request: what it came to, and whether the counters agree.",
     ),
+    "events": Command("tokenomics_cli.events", "Webhooks: what waits for them, what did not arrive, a test."),
     "policy": Command("tokenomics_cli.policy", "See what a policy says, and what it would do."),
     "demo": Command("tokenomics_cli.demo", "See the gateway at work, without a key and without a network."),
     "version": Command("tokenomics_cli.version", "Print the version and what it runs on."),

@@ -91,6 +91,7 @@ def create(
         token = new_token(os.urandom)
         hash = hash_token(token, invocation.keys.hash_key)
         record = store.create(hash, text, now=now, expires=expiry, label=label)
+    _tell(invocation, "token_created", [(hash, record.expires_text)])
     if as_json:
         print_json({"token": token, **summary(record, now), "warnings": notes})
         return
@@ -210,6 +211,8 @@ def update(
     with _done_but("updated"):
         was_reset = token_usage.reset(invocation, record) if reset_usage else None
         token_usage.fill(invocation, before[0], record)
+    given = "" if expiry is None else "clear" if expiry is CLEAR else record.expires_text
+    _tell(invocation, "token_updated", [(full, given)])
     changes = describe_change(before[0].policy_text, record.policy_text)
     notes = _notes(record.policy_text) if text else []
     if as_json:
@@ -249,6 +252,7 @@ def delete(invocation: Invocation, hash: HashFlag, as_json: JsonFlag = False) ->
             raise _not_found("delete", hash) from None
     with _done_but("deleted"):
         token_usage.forget(invocation, [full])
+    _tell(invocation, "token_deleted", [(full,)])
     if as_json:
         print_json({"hash": full, "deleted": True})
     else:
@@ -262,6 +266,7 @@ def purge(invocation: Invocation, as_json: JsonFlag = False) -> None:
         gone = store.purge(datetime.now(UTC)) if store else []
     with _done_but("purged"):
         token_usage.forget(invocation, gone)
+    _tell(invocation, "token_deleted", [(hash,) for hash in gone])
     if as_json:
         print_json({"purged": gone})
         return
@@ -301,6 +306,16 @@ def rekey(
         print_json({"rekeyed": count})
     else:
         print(f"Encrypted {counted(count, 'policy', 'policies')} with {keys.encryption_source}.")
+
+
+def _tell(invocation: Invocation, kind: str, told: list[tuple[str, ...]]) -> None:
+    """Webhooks hear of what happened to tokens."""
+    if told and invocation.config.events.webhooks:
+        # Only who has webhooks pays for them.
+        from tokenomics_cli.events import announce
+        from tokenomics_core.events import types
+
+        announce(invocation, *(getattr(types, kind)(*about) for about in told))
 
 
 def _read_policy(given: str) -> str:

@@ -200,14 +200,18 @@ class Security(Section):
 
 
 class LogFile(Section):
+    """max_mb: size beyond which a new file is begun; 0 for never. keep: old files."""
+
     enabled: bool = False
     level: Level = "info"
     path: Path = Path("tokenomics.log")
+    max_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100
+    keep: Annotated[int, Field(ge=0, le=1000)] = 5
 
 
 class Logging(Section):
     level: Level = "info"
-    format: Annotated[Literal["json", "text"], BeforeValidator(_lower)] = "json"
+    format: Annotated[Literal["json", "text", "tokengate"], BeforeValidator(_lower)] = "json"
     request_body: bool = False
     response_body: bool = False
     hide_token_hash: bool = False
@@ -216,15 +220,45 @@ class Logging(Section):
     file: LogFile = LogFile()
 
 
-class Webhook(Section):
-    """One receiver of events. events: patterns, a trailing ``*`` is allowed, empty means all."""
+class Metrics(Section):
+    """Prometheus. public: not only this machine may ask. models: the most with series of their own."""
 
-    url: Annotated[str, Field(min_length=1)]
+    enabled: bool = True
+    public: bool = False
+    models: Annotated[int, Field(ge=1, le=10_000)] = 200
+
+
+class Telemetry(Section):
+    """OpenTelemetry, also without a variable that asks for it. The rest is said by ``OTEL_*`` variables."""
+
+    enabled: bool = False
+
+
+class Webhook(Section):
+    """One receiver of events. events: patterns, a trailing ``*`` is allowed, empty means all.
+
+    timeout: seconds of one attempt; zero and less mean 10. attempts: in all, before a delivery is given up.
+    max_queue: deliveries that may wait; an event beyond them is dropped.
+    timestamp_signature: sign the time of sending too, where there is a signing key.
+    full_token_hash: events name tokens by the whole hash also. format: ``slack`` sends a message for people.
+    allow_link_local, deny_private: addresses that may, or may not, be delivered to.
+    """
+
+    url: Annotated[str, Field(min_length=1, repr=False)]
     secret: Secret = ""
     signing_key: Secret = ""
     events: Names = []
-    timeout: Seconds = 10
+    timeout: Annotated[
+        float, Field(allow_inf_nan=False), AfterValidator(lambda value: value if value > 0 else 10.0)
+    ] = 10
     insecure: bool = False
+    format: Annotated[Literal["json", "slack"], BeforeValidator(_lower)] = "json"
+    timestamp_signature: bool = True
+    full_token_hash: bool = False
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    max_queue: Annotated[int, Field(ge=1)] = 10_000
+    allow_link_local: bool = False
+    deny_private: bool = False
 
 
 class Events(Section):
@@ -281,6 +315,8 @@ class Config(Section):
     budgets: Budgets = Budgets()
     security: Security = Security()
     logging: Logging = Logging()
+    metrics: Metrics = Metrics()
+    telemetry: Telemetry = Telemetry()
     events: Events = Events()
     remote: Remote = Remote()
     ledger: Ledger = Ledger()

@@ -1,0 +1,151 @@
+"""What became of a request, as events: from its row, once it has ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tokenomics_core.counters.question import Limit, Settled
+from tokenomics_core.events.types import (
+    THRESHOLDS,
+    Event,
+    agent_words,
+    amounts,
+    auth_failed,
+    budget_threshold,
+    token,
+)
+from tokenomics_core.guard.verdict import REDACTED_ENTRY
+from tokenomics_core.ledger.row import Row
+from tokenomics_core.meter.thresholds import crossed
+
+AUTH_CODES = frozenset({"missing_token", "invalid_token", "client_credentials_missing"})
+"""The refusals of a request whose token nobody knows."""
+
+_RULE_TYPES = {"fail": "rule.violation", "warn": "rule.warning", "log": "rule.match"}
+
+# The end of what `meter.limits.refusal_message` says.
+_TOKENS = re.compile(r"exceeded: used ([0-9]{1,16}) \+ input ([0-9]{1,16}) > limit ([0-9]{1,16})$")
+_USD = r"\$([0-9.]{1,32})"
+_MONEY = re.compile(rf"[Rr]emaining:? {_USD}, [Rr]equired:? {_USD}(?: of {_USD})?")
+
+
+def events_of(
+    row: Row,
+    *,
+    settled: Sequence[tuple[Limit, Settled]] = (),
+    agent: Mapping[str, str] | None = None,
+    thresholds: Sequence[int] = THRESHOLDS,
+) -> list[Event]:
+    """The events of a row, in the order in which things happened.
+
+    settled: the limits of tokens and money that the request counted against, before and after.
+    agent: what its headers said of the agent, by metadata key. thresholds: percent, rising.
+    """
+    return [
+        *_rules(row, agent or {}),
+        *_refusal(row),
+        *_budget(row, settled, thresholds),
+        *_completed(row),
+        *_agent(row, agent or {}),
+    ]
+
+
+def _about(row: Row) -> dict[str, Any]:
+    return {**token(row.token_hash), "model": row.model, "request_id": row.id}
+
+
+def _rules(row: Row, agent: Mapping[str, str]) -> Iterator[Event]:
+    masked = any(match.get("action") == "mask" and match != REDACTED_ENTRY for match in row.rule_matches)
+    for match in row.rule_matches:
+        action, name = str(match.get("action", "")), str(match.get("name", ""))
+        if action == "mask":
+            # Where single rules say what they masked, the remark that something was says nothing more.
+            if match != REDACTED_ENTRY or not masked:
+                masked = True
+                yield Event("rule.mask", {**_about(row), **({"rule_name": name} if name else {})})
+        elif type := _RULE_TYPES.get(action):
+            data = {**_about(row), "rule_name": name, "message": str(match.get("message", ""))}
+            if type == "rule.violation":
+                data = {**agent_words(agent), **data}
+            else:
+                data["action"] = action
+            yield Event(type, data)
+
+
+def _refusal(row: Row) -> Iterator[Event]:
+    told = {**_about(row), "error": row.error}
+    match row.refusal:
+        case code if code in AUTH_CODES:
+            yield auth_failed(code, row.error, row.remote_addr)
+        case "budget_exceeded":
+            yield Event("budget.exceeded", {**told, **_exceeded(row)})
+        case "rate_limited":
+            yield Event("rate.exceeded", told)
+        case "model_not_allowed":
+            yield Event("model.denied", told)
+        case "session_frozen":
+            yield Event("session.frozen", {**told, "session_id": row.session_id})
+        case "anomaly":
+            yield Event("session.anomaly", {**told, "session_id": row.session_id})
+
+
+def _exceeded(row: Row) -> dict[str, Any]:
+    if found := _TOKENS.search(row.error):
+        used, asked, limit = (int(number) for number in found.groups())
+        return {"unit": "tokens", **amounts("tokens", used=used, input=asked, limit=limit)}
+    if found := _MONEY.search(row.error):
+        names = ("remaining_usd", "required_usd", "limit_usd")
+        told = {name: said for name, said in zip(names, found.groups(), strict=True) if said}
+        return {"unit": "usd", **told}
+    return {}
+
+
+def _budget(row: Row, settled: Sequence[tuple[Limit, Settled]], thresholds: Sequence[int]) -> Iterator[Event]:
+    if row.upstream_status and row.input_tokens + row.output_tokens:
+        data = {**_about(row), "input_tokens": row.input_tokens, "output_tokens": row.output_tokens}
+        for limit, after in settled:
+            # Of several, the one that a policy's max_tokens sets, or else the first.
+            if limit.unit == "tokens" and ("used" not in data or limit.key == "tokens:total"):
+                data["used"] = after.after
+                data.pop("limit", None)
+                if limit.limit is not None:
+                    data["limit"] = limit.limit
+        yield Event("budget.update", data)
+    for limit, after in settled:
+        if limit.unit in ("tokens", "usd"):
+            for percent in thresholds:
+                if crossed(limit, after, percent):
+                    yield budget_threshold(row.token_hash, limit, after, percent)
+
+
+def _completed(row: Row) -> Iterator[Event]:
+    # The upgrade to a WebSocket asks nothing of a model: its frames do.
+    if not row.upstream_status or row.upstream_status == 101:
+        return
+    data: dict[str, Any] = {
+        **_about(row),
+        "stream": row.stream,
+        "status_code": row.status or row.upstream_status,
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+        "error": row.failed,
+        "provider": row.provider,
+        "duration_ms": row.duration_ms,
+    }
+    if row.cost_usd is not None:
+        data["cost_usd"] = f"{row.cost_usd:f}"
+    if row.session_id:
+        data["session_id"] = row.session_id
+    yield Event("request.completed", data)
+
+
+def _agent(row: Row, agent: Mapping[str, str]) -> Iterator[Event]:
+    if not (words := agent_words(agent)) or not row.token_hash:
+        return
+    data = {**words, **_about(row), "status": row.status}
+    if 200 <= row.status < 300 and not row.failed:
+        yield Event("openclaw.agent.success", data)
+    else:
+        yield Event("openclaw.agent.error", {**data, "error": row.error or f"status {row.status}"})
