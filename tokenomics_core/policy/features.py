@@ -23,6 +23,6 @@ def needs(policy: Policy) -> frozenset[str]:
         and (limits.max_parallel > 0 or any(rule.requests > 0 or rule.tokens > 0 for rule in limits.rules)),
         "budgets": bool(policy.budgets),
         "session": policy.session != SessionPart(),
-        "memory": policy.memory.enabled,
+        "memory": policy.memory.enabled is True,
     }
     return frozenset(name for name, wanted in asked.items() if wanted)

@@ -202,9 +202,9 @@ class Retry(_Part):
 
 
 class Memory(_Part):
-    """Recording of conversations."""
+    """Recording of conversations. enabled: None is what the configuration says."""
 
-    enabled: StrictBool = False
+    enabled: StrictBool | None = None
     file_path: StrictStr = ""
     file_name: StrictStr = ""
     redis: StrictBool = False

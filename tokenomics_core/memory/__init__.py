@@ -1,0 +1,22 @@
+"""Conversation memory: what was asked and answered, after masking, where policy and configuration want it."""
+
+from __future__ import annotations
+
+from tokenomics_core.memory.capture import Capture, restores, unrestored
+from tokenomics_core.memory.places import NOBODY, Settings, Writers, writers_for
+from tokenomics_core.memory.record import Record, record_of
+from tokenomics_core.memory.recorder import Recorder, most_kept
+
+__all__ = [
+    "NOBODY",
+    "Capture",
+    "Record",
+    "Recorder",
+    "Settings",
+    "Writers",
+    "most_kept",
+    "record_of",
+    "restores",
+    "unrestored",
+    "writers_for",
+]
