@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from urllib.parse import urlsplit
 
 from mitmproxy import http, tls
@@ -12,6 +11,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons import dashboard, engine
 from addons.answer import EXCHANGE, HEAD, STYLE, fields_of
+from addons.figures import METRICS, STATS
 from addons.guarded import guarded
 from addons.services import Services
 from tokenomics_core import __version__
@@ -159,14 +159,17 @@ class Admission:
 
     def _own_route(self, flow: http.HTTPFlow, path: str) -> bool:
         method = flow.request.method
-        if path == "/health" or path.lower() == "/ping" or path == "/stats":
+        if path in ("/health", STATS, METRICS) or path.lower() == "/ping":
             if method not in ("GET", "HEAD"):
                 raise Refusal(405, "method_not_allowed", "only GET is answered here")
+            if path in (STATS, METRICS):
+                if path == STATS or not self.services.config.metrics.public:
+                    self._check_local(flow, path)
+                # Answered by the next step: ledger and counters have to be asked.
+                flow.metadata["own_route"] = path
+                return True
             if path == "/health":
                 body, kind = b'{"status":"ok"}', "application/json"
-            elif path == "/stats":
-                self._check_local(flow, path)
-                body, kind = self._stats(), "application/json"
             else:
                 body, kind = b".", "text/plain"
         elif path.startswith(dashboard.PREFIX):
@@ -192,9 +195,6 @@ class Admission:
         local = ipaddress.ip_address(flow.client_conn.peername[0]).is_loopback
         if not local or _clean(flow.request.host) not in self.own_names:
             raise Refusal(403, "local_only", f"{what} is local-only")
-
-    def _stats(self) -> bytes:
-        return json.dumps(self.services.stats.snapshot(), indent=2).encode() + b"\n"
 
     def _remote_addr(self, flow: http.HTTPFlow, head: dict[str, str]) -> str:
         peer = str(flow.client_conn.peername[0])

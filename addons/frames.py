@@ -20,6 +20,7 @@ from addons.guardrails import Guardrails, rule_failed, told
 from addons.identity import Identity
 from addons.records import write_down
 from addons.services import Services
+from addons.session import Session
 from tokenomics_core.dialects import frame_reader
 from tokenomics_core.dialects.base import Stop
 from tokenomics_core.dialects.frames import Done, FrameReader, Started, Turn
@@ -63,10 +64,16 @@ class Connection:
 
 class Frames:
     def __init__(
-        self, services: Services, identity: Identity, guardrails: Guardrails, budget: Budget
+        self,
+        services: Services,
+        identity: Identity,
+        session: Session,
+        guardrails: Guardrails,
+        budget: Budget,
     ) -> None:
         self.services = services
         self.identity = identity
+        self.session = session
         self.guardrails = guardrails
         self.budget = budget
 
@@ -338,6 +345,7 @@ class Frames:
             model=turn.model,
             stream=True,
         )
+        self.session.place(exchange, upgrade.git.repo if upgrade.git is not None else "")
         return exchange
 
     async def _settle(self, connection: Connection, turn: Turn, exchange: Exchange) -> None:

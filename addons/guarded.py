@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from mitmproxy import http
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from addons.answer import refuse
+from addons.answer import EXCHANGE, refuse
 from addons.engine import AttemptEnded, Cut, Extend
 from tokenomics_core.refusal import Refusal
 
@@ -35,10 +36,12 @@ def guarded[F: Callable[..., Any]](hook: F) -> F:
         async def guard_async(self: Any, data: Any) -> None:
             if before and (data.response is not None or data.error is not None):
                 return
+            begun = time.perf_counter()
             try:
                 await hook(self, data)
             except Exception as error:
                 close(data, error, hook)
+            _time(self, data, begun)
 
         return guard_async  # type: ignore[return-value]
 
@@ -46,12 +49,23 @@ def guarded[F: Callable[..., Any]](hook: F) -> F:
     def guard(self: Any, data: Any) -> None:
         if before and (data.response is not None or data.error is not None):
             return
+        begun = time.perf_counter()
         try:
             hook(self, data)
         except Exception as error:
             close(data, error, hook)
+        _time(self, data, begun)
 
     return guard  # type: ignore[return-value]
+
+
+def _time(addon: Any, data: Any, begun: float) -> None:
+    """Adds to what the layer took of the exchange, in milliseconds; what it waited for is in it."""
+    exchange = data.metadata.get(EXCHANGE) if isinstance(data, http.HTTPFlow) else None
+    if exchange is not None and not exchange.recorded:
+        layer = type(addon).__name__.lower()
+        taken = (time.perf_counter() - begun) * 1000
+        exchange.timings[layer] = exchange.timings.get(layer, 0.0) + taken
 
 
 def close(data: Any, error: Exception, hook: Callable[..., Any]) -> None:

@@ -16,6 +16,7 @@ from tokenomics_core.client_token import (
     strip_query,
     strip_subprotocol,
 )
+from tokenomics_core.events import auth_failed
 from tokenomics_core.policy import CompiledPolicy
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.tokens import StoreError, TokenRecord, hash_token, looks_like_token
@@ -39,6 +40,8 @@ class Identity:
             return
         token = proxy_token(value)
         if token is None or self._lookup(token) is None:
+            peer = flow.client_conn.peername
+            self.services.events.emit(auth_failed("invalid_token", "invalid token", peer[0] if peer else ""))
             raise Refusal(407, "invalid_token", "invalid token")
         self.services.proxy_authorization[flow.client_conn.id] = value
 

@@ -10,8 +10,11 @@ from mitmproxy import ctx
 
 from addons import engine
 from addons.services import Services, in_thread
+from addons.session import Session
 from tokenomics_core.certificates import combine_own_certificate, ensure_bundle
 from tokenomics_core.counters import CountersUnavailable
+from tokenomics_core.events import server_start
+from tokenomics_core.ledger import clean
 
 log = logging.getLogger("tokenomics")
 
@@ -20,8 +23,9 @@ TICK = 0.5
 
 
 class Lifecycle:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, session: Session) -> None:
         self.services = services
+        self.session = session
         self.configured = False
         self.keeper: asyncio.Task[None] | None = None
 
@@ -70,8 +74,26 @@ class Lifecycle:
         """mitmdump opens its listener before it loads a script; where none was named, ours follow it."""
         if ctx.options.mode == ["regular"] and ctx.options.listen_port is None:
             await engine.listen(listeners(self.services))
+        await self.session.start()
         await self._open_counters()
+        await self.session.rebuild()
+        await self._announce()
         self.keeper = asyncio.create_task(self._keep(), name="leases")
+
+    async def _announce(self) -> None:
+        services = self.services
+        server = services.config.server
+        await services.events.start()
+        upstream = clean.path(server.upstream_url)
+        tls = server.tls.enabled
+        services.events.emit(
+            server_start(
+                http_port=server.http_port,
+                https_port=server.https_port if tls else 0,
+                tls=tls,
+                upstream=upstream,
+            )
+        )
 
     async def _open_counters(self) -> None:
         """What processes left that are gone is settled before the first question is asked."""
@@ -97,6 +119,7 @@ class Lifecycle:
             now = services.clock()
             try:
                 await services.forget_written()
+                await self.session.keep()
                 if now - renewed >= every:
                     renewed = now
                     await services.budget.renew()
@@ -121,6 +144,7 @@ class Lifecycle:
             self.services.stopping = True
             engine.close_all_clients()
             await self._drained(2.0)
+        await self.services.events.close()
         await self._close_counters()
         await in_thread(self._close)
 
@@ -131,6 +155,7 @@ class Lifecycle:
         try:
             if await in_thread(services.ledger.flush):
                 await services.forget_written()
+            await self.session.close()
             await services.counters.close()
             if services.shared_vaults is not None:
                 await services.shared_vaults.close()
@@ -145,7 +170,10 @@ class Lifecycle:
         return self.services.in_flight == 0
 
     def _close(self) -> None:
+        if self.services.telemetry is not None:
+            self.services.telemetry.close()
         self.services.ledger.close()
+        self.services.recorder.close(5)
         self.services.request_log.close()
         self.services.store.close()
 

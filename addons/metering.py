@@ -21,7 +21,9 @@ from tokenomics_core.guard.answer import AnswerGuard
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.stream import StreamGuard
 from tokenomics_core.guard.violation import RuleViolation
+from tokenomics_core.memory import Capture, restores, unrestored
 from tokenomics_core.meter.headers import standing_headers
+from tokenomics_core.metrics import server_timing
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.scrub import StreamScrubber, scrub
 
@@ -54,6 +56,7 @@ class Metering:
         if exchange is None or response is None or not exchange.sent or exchange.refusal is not None:
             return
         exchange.upstream_status = response.status_code
+        exchange.first_byte = self.services.clock()
         secret: bytes = flow.metadata.get("secret", b"")
         kept = _clean_head(response, secret, upgrade=response.status_code == 101)
         own = standing_headers(exchange, self.services.budget.milliseconds())
@@ -65,6 +68,11 @@ class Metering:
                 *((name.encode(), value.encode()) for name, value in own.items()),
             ]
         )
+        if self.services.config.server.timing:
+            exchange.timings["upstream"] = (exchange.first_byte - exchange.clock) * 1000 - sum(
+                exchange.timings.values()
+            )
+            response.headers.add("server-timing", server_timing(exchange.timings))
         head = fields_of(response.headers)
         exchange.upstream_headers = {name: head[name][:256] for name in _NAMED_IN_RECORDS & head.keys()}
         kind = head.get("content-type", "").partition(";")[0].strip().lower()
@@ -98,6 +106,9 @@ class Metering:
         clean = scrub(raw, flow.metadata.get("secret", b""))
         _read(exchange, raw)
         guard = self._guard(exchange)
+        if restores(guard) and response.status_code < 400 and self.services.writers(exchange):
+            whole = clean
+            flow.metadata["unrestored"] = await in_thread(lambda: unrestored(guard, whole))
         if response.status_code < 400 and not guard.idle:
             try:
                 clean = await _inspected(guard, clean, fields_of(response.headers).get("content-type", ""))
@@ -153,6 +164,8 @@ class Metering:
         tap = _Tap(
             exchange, reader, None if guard.idle else guard, StreamScrubber(secret), decompress, tokens
         )
+        if exchange.model and self.services.writers(exchange):
+            tap.capture = flow.metadata["capture"] = Capture(framing, guard, secret)
         flow.metadata["tap"] = tap
         response.stream = tap
         if response.headers.pop("content-length", None) is not None:
@@ -187,22 +200,31 @@ class _Tap:
         self.held = False
         if exchange.lease is not None and exchange.lease.bounded:
             self.hold()
+        self.capture: Capture | None = None
         self.passed = False
         """Whether the client was given anything."""
 
     def __call__(self, data: bytes) -> list[bytes]:
         passed = b"" if self.exchange.stop else self._pass_on(data)
         self.passed = self.passed or bool(passed)
-        return [passed] if passed else []
+        return [self._given(passed)] if passed else []
+
+    def _given(self, passed: bytes) -> bytes:
+        """What goes to the client; memory is told."""
+        if self.capture is not None and not self.capture.early:
+            self.capture.feed(passed)
+        return passed
 
     def _pass_on(self, data: bytes) -> bytes:
         try:
             if not data:
-                return self.scrubber.feed(self._look(self.reader.close(), last=True)) + self.scrubber.close()
+                return self.scrubber.feed(self._look(self._came(self.reader.close()), last=True)) + (
+                    self.scrubber.close()
+                )
             if self.decompress:
                 data = self.decompress(data)
             self.exchange.response_bytes += len(data)
-            passed = self.reader.feed(data)
+            passed = self._came(self.reader.feed(data))
             self._count()
             return self.scrubber.feed(self._look(passed))
         except (RuleViolation, RuleFailed) as error:
@@ -217,6 +239,12 @@ class _Tap:
             )
             self.exchange.error = refusal.message
             return b"\n\n" + self.exchange.dialect.error_event(refusal, self.exchange.id, self.framing)
+
+    def _came(self, data: bytes) -> bytes:
+        """What the provider said; memory is told, where the client gets values back in it."""
+        if self.capture is not None and self.capture.early:
+            self.capture.feed(data)
+        return data
 
     def _look(self, data: bytes, *, last: bool = False) -> bytes:
         """What the content rules let pass now."""
@@ -268,9 +296,11 @@ class _Tap:
         try:
             if refusal.status >= 500:
                 event = self.exchange.dialect.error_event(refusal, self.exchange.id, self.framing)
-                return self.scrubber.feed(self._look(b"", last=True)) + self.scrubber.close() + event
+                return self._given(
+                    self.scrubber.feed(self._look(b"", last=True)) + self.scrubber.close() + event
+                )
             end = self.reader.finish(Stop(refusal.code, refusal.message), self._usage())
-            return self.scrubber.feed(self._look(end, last=True)) + self.scrubber.close()
+            return self._given(self.scrubber.feed(self._look(end, last=True)) + self.scrubber.close())
         except (RuleViolation, RuleFailed) as error:
             return self._refused(error)
 
@@ -290,7 +320,7 @@ class _Tap:
             held = self._look(b"", last=True)
         except (RuleViolation, RuleFailed):
             held = self.guarded.settled if self.guarded is not None else b""
-        return self.scrubber.feed(held) + b"\n\n"
+        return self._given(self.scrubber.feed(held) + b"\n\n")
 
 
 class _Binary:

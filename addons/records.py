@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from mitmproxy import http
 
-from addons.answer import exchange_of
+from addons.answer import HEAD, exchange_of, fields_of
 from addons.guarded import guarded
 from addons.services import Services, in_thread
+from tokenomics_core.counters.question import Limit, Settled
 from tokenomics_core.dialects.base import Usage
+from tokenomics_core.events import events_of
 from tokenomics_core.exchange import Exchange
 from tokenomics_core.ledger import Kind, Row
+from tokenomics_core.ledger.session_file import session_id
+from tokenomics_core.memory import most_kept, record_of
 from tokenomics_core.meter.headers import settled_headers
 from tokenomics_core.meter.prices import Cost, Price, cost
 from tokenomics_core.meter.thresholds import crossed, warning
@@ -19,6 +24,11 @@ from tokenomics_core.refusal import Refusal
 from tokenomics_core.scrub import scrub
 
 log = logging.getLogger("tokenomics")
+
+GIT = 0.25
+"""Seconds that a row waits for git at most."""
+
+Settlements = list[tuple[Limit, Settled]]
 
 
 class Records:
@@ -69,10 +79,36 @@ class Records:
             exchange.error = said.decode("utf-8", "replace")
         try:
             await write_down(exchange, self.services, "upgrade" if exchange.status == 101 else "request")
+            self._remember(flow, exchange)
         finally:
             # Not before the row is with the ledger: a stop closes it when nothing is in flight.
             if flow.metadata.pop("in_flight", False):
                 self.services.end()
+
+    def _remember(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        """Hands the conversation over, for those who may keep it."""
+        attempt, response = exchange.attempt, flow.response
+        if attempt is None or response is None or exchange.status == 101:
+            return
+        writers = self.services.writers(exchange)
+        if not (writers or writers.problem):
+            return
+        body = exchange.body_for(attempt)
+        capture = flow.metadata.get("capture")
+        answer = flow.metadata.get("unrestored", response.raw_content)
+        if capture is None and response.stream:
+            answer = b""
+        record = record_of(
+            exchange,
+            self.services.now(),
+            request_headers=flow.metadata[HEAD].items(),
+            request_body=body.render() if body is not None else flow.request.raw_content or b"",
+            response_headers=fields_of(response.headers).items(),
+            answer=capture or answer,
+            answer_size=exchange.response_bytes,
+            most=most_kept(writers),
+        )
+        self.services.recorder.record(record, writers)
 
 
 def _outcome(message: str) -> tuple[int, str]:
@@ -90,6 +126,9 @@ def _outcome(message: str) -> tuple[int, str]:
 async def write_down(exchange: Exchange, services: Services, kind: Kind, parent_id: str = "") -> None:
     """The one place where an exchange becomes a row, and its lease is settled with it."""
     usage, estimated = await settle_usage(exchange, services)
+    if (placing := services.placing.get(exchange.id)) is not None:
+        # A commit was just made; git takes some milliseconds.
+        await asyncio.wait({placing}, timeout=GIT)
     price, bill = _bill(exchange, services, usage)
     row = Row.of(
         exchange,
@@ -101,14 +140,20 @@ async def write_down(exchange: Exchange, services: Services, kind: Kind, parent_
         parent_id=parent_id,
         price=price,
         cost=bill,
+        run=session_id(services.instance),
     )
+    settled: Settlements = []
     if exchange.lease is not None:
         services.unwritten.add(row.id)
-        await _settle(exchange, services, row)
+        settled = await _settle(exchange, services, row)
     if exchange.token is not None:
         services.ledger.record(row)
         services.stats.add(row)
+    services.metrics.add(row)
+    if services.telemetry is not None:
+        services.telemetry.add(row)
     services.request_log.add(row)
+    services.events.emit(*events_of(row, settled=settled, agent=exchange.agent))
     exchange.recorded = True
     exchange.cost = bill.usd if bill is not None else None
 
@@ -125,8 +170,8 @@ def _bill(exchange: Exchange, services: Services, usage: Usage) -> tuple[Price |
     return price, cost(price, usage) if price is not None else None
 
 
-async def _settle(exchange: Exchange, services: Services, row: Row) -> None:
-    """Gives back what was not used, and tells whose warning line was crossed."""
+async def _settle(exchange: Exchange, services: Services, row: Row) -> Settlements:
+    """Gives back what was not used, and tells whose warning line was crossed. What each limit counts now."""
     attempt, lease = exchange.attempt, exchange.lease
     assert attempt is not None and lease is not None  # noqa: PT018
     limits = lease.limits
@@ -144,6 +189,7 @@ async def _settle(exchange: Exchange, services: Services, row: Row) -> None:
         percent = percents.warn_at(limit) or services.config.budgets.warn_at
         if crossed(limit, counted, percent):
             log.warning("token %s: %s", row.token_hash[:16], warning(limit, counted, percent))
+    return [(limit, after[limit.key]) for limit in limits if limit.key in after]
 
 
 async def settle_usage(exchange: Exchange, services: Services) -> tuple[Usage, bool]:

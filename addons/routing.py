@@ -12,6 +12,7 @@ from addons.guarded import guarded
 from addons.services import Services, in_thread
 from tokenomics_core.dialects import is_websocket_path
 from tokenomics_core.dialects.base import Dialect
+from tokenomics_core.events import agent_request
 from tokenomics_core.exchange import Attempt, Exchange, Ingress
 from tokenomics_core.json_body import InvalidJson, JsonBody
 from tokenomics_core.meter.session_id import find_session, strip_session
@@ -112,6 +113,8 @@ class Routing:
         exchange.attempts = list(attempts)
         exchange.session = find_session(flow.metadata[HEAD], exchange.query, exchange.body).id
         exchange.query = strip_session(exchange.query)
+        if exchange.agent and exchange.token is not None and any(exchange.agent.values()):
+            services.events.emit(agent_request(exchange.token.hash, exchange.model, exchange.agent))
 
     @staticmethod
     def _make_plan(

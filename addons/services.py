@@ -15,29 +15,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tokenomics_core.certificates import Certificates, ensure_certificates
 from tokenomics_core.config import Config, ConfigError, prepare_data_dir
 from tokenomics_core.counters import Counters, Limit, Owners, open_counters
+from tokenomics_core.events import Emitter, OutboxError
 from tokenomics_core.exchange import Attempt, Exchange
 from tokenomics_core.guard.rulebook import Rulebook
 from tokenomics_core.guard.vault import Vaults
 from tokenomics_core.ledger import Ledger, Row
+from tokenomics_core.ledger.git_context import Git, surroundings
 from tokenomics_core.ledger.recovery import recover
+from tokenomics_core.ledger.session_file import session_id
+from tokenomics_core.memory import Recorder, Writers, writers_for
+from tokenomics_core.memory import Settings as MemorySettings
+from tokenomics_core.meter.all_time import AllTime
 from tokenomics_core.meter.budget import Budget, Settings
 from tokenomics_core.meter.limits import Limits
 from tokenomics_core.meter.prices import Price, Prices, assumed
 from tokenomics_core.meter.stats import Stats
 from tokenomics_core.meter.tokenizer import Tokenizer
+from tokenomics_core.metrics import Metrics
 from tokenomics_core.policy import ResolvedPolicy
 from tokenomics_core.providers import Catalogue, load_catalogue
-from tokenomics_core.request_log import RequestLog
+from tokenomics_core.request_log import DebugLog, LogFile, RequestLog
 from tokenomics_core.routing import Defaults
+from tokenomics_core.telemetry import start_telemetry
 from tokenomics_core.tokens import Keys, TokenStore, load_keys
 
 if TYPE_CHECKING:
     from tokenomics_core.guard.shared_vault import SharedVaults
+    from tokenomics_core.telemetry.export import Telemetry
 
 log = logging.getLogger("tokenomics")
 
@@ -72,6 +81,18 @@ class Services:
     owners: Owners
     rulebook: Rulebook
     vaults: Vaults
+    metrics: Metrics
+    telemetry: Telemetry | None
+    """OpenTelemetry, where somebody asked for it."""
+
+    all_time: AllTime
+    recorder: Recorder
+    memory: MemorySettings
+    git: Git
+    directory: Path
+    """Where a request is made that names no directory."""
+
+    events: Emitter
     shared_vaults: SharedVaults | None = None
     """Placeholders of conversations, where several gateways share them."""
 
@@ -83,6 +104,9 @@ class Services:
 
     written: deque[str] = field(default_factory=deque)
     """Exchanges whose rows the ledger has written since the journal was last told."""
+
+    placing: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    """Exchanges of which git was asked where they belong, by their ids."""
 
     limits: dict[int, tuple[ResolvedPolicy, Limits]] = field(default_factory=dict)
     """By the id of a resolved policy, which cannot be hashed; it is kept so that its id stays its own."""
@@ -157,6 +181,11 @@ class Services:
             self.limits[id(policy)] = policy, limits
         return limits
 
+    def writers(self, exchange: Exchange) -> Writers:
+        """Who writes the exchange's conversation down."""
+        assert exchange.attempt is not None
+        return writers_for(exchange.attempt.policy.memory, self.memory)
+
     @property
     def defaults(self) -> Defaults:
         return Defaults(self.config.default_provider, self.config.server.upstream_url)
@@ -173,6 +202,11 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
     counters = open_counters(config, instance)
     owners = Owners(config.dir / "run")
     keys = load_keys(config, environ, os.urandom)
+    memory = MemorySettings.of(config, home)
+    try:
+        events = Emitter(config.events.webhooks, config.dir)
+    except OutboxError as error:
+        raise ConfigError(str(error)) from None
     try:
         owners.claim(instance)
     except OSError as error:
@@ -188,7 +222,7 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
             config.dir / "ledger.db", on_written=lambda rows: written.extend(row.id for row in rows)
         ),
         stats=Stats(),
-        request_log=RequestLog(config.logging, _log_stream(config)),
+        request_log=RequestLog(config.logging, _log_place(config), debug=_debug_log(config)),
         tokenizer=tokenizer,
         certificates=ensure_certificates(config.server.tls.cert_dir, config.server.tls.hosts, now()),
         now=now,
@@ -201,6 +235,16 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
         owners=owners,
         rulebook=Rulebook(),
         vaults=Vaults(time.monotonic),
+        metrics=Metrics(models=config.metrics.models),
+        telemetry=start_telemetry(environ, enabled=config.telemetry.enabled),
+        all_time=AllTime(config.dir / "ledger.db"),
+        recorder=Recorder(
+            memory.folder, session_id(instance), redis=config.session.redis if memory.redis else None
+        ),
+        memory=memory,
+        git=Git(time.monotonic),
+        directory=surroundings(config.dir, cwd),
+        events=events,
         shared_vaults=_shared_vaults(config, keys),
         written=written,
     )
@@ -235,13 +279,17 @@ def _shared_vaults(config: Config, keys: Keys) -> SharedVaults | None:
     return SharedVaults(config.session.redis, keys.encryption_secret)
 
 
-def _log_stream(config: Config) -> TextIO:
+def _log_place(config: Config) -> TextIO | LogFile:
     """Where request lines go: the log file when there is one, else standard output."""
-    if not config.logging.file.enabled:
+    file = config.logging.file
+    if not file.enabled:
         return sys.stdout
-    path = config.logging.file.path
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8")
+    return LogFile(file.path, max_bytes=int(file.max_mb * 2**20), keep=file.keep)
+
+
+def _debug_log(config: Config) -> DebugLog:
+    file = config.logging.file
+    return DebugLog(config.logging.proxy_log_file, max_bytes=int(file.max_mb * 2**20), keep=file.keep)
 
 
 async def in_thread[T](work: Callable[[], T]) -> T:

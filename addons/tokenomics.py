@@ -13,6 +13,7 @@ from addons.admission import Admission
 from addons.budget import Budget
 from addons.credentials import Credentials
 from addons.dashboard import Dashboard
+from addons.figures import Figures
 from addons.frames import Frames
 from addons.guardrails import Guardrails
 from addons.identity import Identity
@@ -21,8 +22,9 @@ from addons.metering import Metering
 from addons.records import Records
 from addons.routing import Routing
 from addons.services import Services, start_services
+from addons.session import Session
 
-ENFORCED = frozenset({"rules", "max_tokens", "rate_limit", "budgets", "session"})
+ENFORCED = frozenset({"rules", "max_tokens", "rate_limit", "budgets", "session", "memory"})
 """What the steps below enforce of a policy, beyond routing. A policy that asks for more is refused."""
 
 
@@ -30,17 +32,20 @@ def pipeline(services: Services) -> list[Any]:
     identity = Identity(services, ENFORCED)
     guardrails = Guardrails(services)
     budget = Budget(services)
+    session = Session(services)
     return [
-        Lifecycle(services),
+        Lifecycle(services, session),
         Admission(services),
         Dashboard(services),
+        Figures(services),
         identity,
+        session,
         Routing(services),
         guardrails,
         budget,
         Credentials(services),
         Metering(services),
-        Frames(services, identity, guardrails, budget),
+        Frames(services, identity, session, guardrails, budget),
         Records(services),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -307,9 +308,9 @@ def test_stats_are_the_sum_of_the_rows(
     last.row()
     rows = gateway.rows(0)
     stats = httpx.get(f"{gateway.http_url}/stats", trust_env=False).json()
-    assert list(stats) == ["totals", "by_model_and_key", "by_token"]
+    assert list(stats) == ["totals", "by_model_and_key", "by_token", "by_session", "since", "all_time"]
 
-    def summed(chosen: list[dict[str, Any]]) -> dict[str, int]:
+    def summed(chosen: list[dict[str, Any]]) -> dict[str, Any]:
         inputs = sum(row["input_tokens"] for row in chosen)
         outputs = sum(row["output_tokens"] for row in chosen)
         failed = sum(1 for row in chosen if row["status"] >= 400 or row["error"])
@@ -319,6 +320,7 @@ def test_stats_are_the_sum_of_the_rows(
             "output_tokens": outputs,
             "total_tokens": inputs + outputs,
             "error_count": failed,
+            "cost_usd": f"{sum(Decimal(row['cost_usd'] or 0) for row in chosen):f}",
         }
 
     assert stats["totals"] == summed(rows)

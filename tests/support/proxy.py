@@ -246,6 +246,8 @@ class Proxy:
             "server": server,
             "providers": providers,
             "admin": {"enabled": False},
+            # What it would keep of one test's conversation, another test would find.
+            "ledger": {"memory": False},
             "logging": {"disable_request": False, "file": {"enabled": True}},
         }
         text = yaml.safe_dump(_overlay(defaults, self._config), sort_keys=False)

@@ -1,0 +1,81 @@
+"""Figures: `/stats` for people, `/metrics` for Prometheus. Both read what the ledger and the counters say."""
+
+from __future__ import annotations
+
+import logging
+
+import orjson
+from mitmproxy import http
+
+from addons.answer import fields_of
+from addons.guarded import guarded
+from addons.services import Services, in_thread
+from tokenomics_core import __version__
+from tokenomics_core.counters import CountersUnavailable
+from tokenomics_core.counters.question import Used
+from tokenomics_core.metrics import remaining
+from tokenomics_core.tokens import StoreError
+
+log = logging.getLogger("tokenomics")
+
+STATS = "/stats"
+METRICS = "/metrics"
+
+_BUDGETS = ("tokens:", "usd:", "provider:")
+
+
+class Figures:
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    @guarded
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        route = flow.metadata.get("own_route")
+        if route not in (STATS, METRICS):
+            return
+        # The answer says all; a body is not waited for.
+        flow.request.stream = False
+        flow.request.headers.pop("expect", None)
+        if route == STATS:
+            kind, body = "application/json", await self._stats()
+        elif self.services.config.metrics.enabled:
+            kind, body = await self._metrics(fields_of(flow.request.headers).get("accept", ""))
+        else:
+            flow.response = http.Response.make(404, b"metrics are switched off (metrics.enabled)\n")
+            return
+        headers = {
+            "content-type": kind,
+            "x-tokenomics-version": __version__,
+            "x-tokenomics-instance": self.services.instance,
+        }
+        flow.response = http.Response.make(200, b"" if flow.request.method == "HEAD" else body, headers)
+
+    async def _stats(self) -> bytes:
+        services = self.services
+
+        def read() -> bytes:
+            services.all_time.advance()
+            told = services.stats.snapshot(services.all_time.as_dict())
+            return orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n"
+
+        return await in_thread(read)
+
+    async def _metrics(self, accept: str) -> tuple[str, bytes]:
+        services = self.services
+        now = services.now()
+        used: list[Used] = []
+        try:
+            for prefix in _BUDGETS:
+                used += await services.counters.usage(now=int(now.timestamp() * 1000), prefix=prefix)
+        except CountersUnavailable as error:
+            log.warning("metrics without budgets: %s", error)
+
+        def expose() -> tuple[str, bytes]:
+            services.all_time.advance()
+            try:
+                budgets = remaining(services.store.list(), used, now) if used else []
+            except StoreError:
+                budgets = []
+            return services.metrics.expose(accept, budgets)
+
+        return await in_thread(expose)
