@@ -86,14 +86,14 @@ texts = st.lists(st.one_of(_plain, _plain, _values), max_size=14).map("".join)
 cuts = st.lists(st.integers(0, 400), max_size=12)
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(texts, cuts, st.sampled_from(sorted(RULES)), st.booleans())
 def test_prose_however_it_is_cut(text: str, places: list[int], rules: str, restore: bool) -> None:
     whole = passed([text], compiled(rules), restore=restore)
     assert passed(cut(text, places), compiled(rules), restore=restore) == whole
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.dictionaries(texts, st.one_of(texts, st.integers(0, 10**16), st.lists(texts, max_size=2)), max_size=3),
     cuts,

@@ -155,7 +155,7 @@ def test_with_nothing_held_every_event_passes_at_once(framing: Framing, data: by
     assert out + guard.close() == data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(events=st.lists(EVENTS, max_size=5), masked=st.booleans())
 def test_events_of_any_shape(events: list[dict[str, Any]], masked: bool) -> None:
     data = sse(*events)

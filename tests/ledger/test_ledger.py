@@ -1,17 +1,20 @@
 import json
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from tests.ledger.build import START, TOKEN_HASH, a_row
 from tokenomics_core.ledger import Ledger, LedgerError, LedgerFull, Row, read_rows
-from tokenomics_core.ledger.database import insert_rows, open_for_writing
+from tokenomics_core.ledger.database import insert_rows, open_for_writing, opened
 from tokenomics_core.ledger.row import COLUMNS, to_json
 
 FIRST_VERSION = (
@@ -384,3 +387,22 @@ def test_a_ledger_deleted_begins_anew(path):
     ledger.record(a_row(2))
     assert ledger.close()
     assert list(read_rows(path)) == [a_row(2)]
+
+
+def test_a_second_opening_does_not_take_the_file_away(tmp_path: Path) -> None:
+    """SQLite's locks go when its process closes the file by any other way: then somebody else who closes it
+    takes the write-ahead log for nobody's."""
+    path = tmp_path / "ledger.db"
+    ledger = Ledger(path)
+    ledger.record(a_row(1))
+    assert ledger.flush()
+    with opened(path):
+        pass
+    script = (
+        "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('CREATE TABLE x (y)').connection.close()"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True, timeout=30)
+    ledger.record(a_row(2))
+    assert ledger.flush()
+    assert len(list(read_rows(path))) == 2
+    assert ledger.close()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from addons.lifecycle import Lifecycle
+from addons.session import Session
 from tests.fake_provider import FakeProvider
 from tests.money.files import Json, counted, delete_entries, entries, leases, rows, spoil_entries
 from tests.money.governed import POLICY
@@ -175,7 +176,7 @@ async def test_a_recovery_that_fails_at_the_start_keeps_nobody_waiting(
         recover=recover,
         opened=asyncio.Event(),
     )
-    await Lifecycle(services)._open_counters()
+    await Lifecycle(services, Session(services))._open_counters()
     assert services.opened.is_set()
     (said,) = caplog.records
     # mitmproxy would end the gateway at an error.

@@ -57,7 +57,7 @@ def test_counters_and_ledger_agree_while_requests_are_served(
                 found = run(proxy, "ledger", "verify")
                 assert (found.returncode, found.stderr) == (0, ""), found.stdout
             assert {each.result() for each in answers} == {200}
-        assert run(proxy, "ledger", "verify").returncode == 0
+        assert (found := run(proxy, "ledger", "verify")).returncode == 0, found.stdout
         before = usage(proxy, token["hash"])
         assert before["tokens:total"]["spent"] > 0
         assert float(before["provider:openai:usd:rolling:86400000"]["spent"]) > 0
@@ -74,4 +74,4 @@ def test_counters_and_ledger_agree_while_requests_are_served(
         assert usage(proxy, token["hash"])["tokens:total"]["spent"] == 0
         assert call(1) == 200
         assert usage(proxy, token["hash"])["tokens:total"]["spent"] > 0
-        assert run(proxy, "ledger", "verify").returncode == 0
+        assert (found := run(proxy, "ledger", "verify")).returncode == 0, found.stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import stat
@@ -23,8 +25,14 @@ def private_directory(path: Path) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Makes the file when it is missing, mode 0600, and tightens the mode of one that is there."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    """Makes the file when it is missing, mode 0600, and tightens the mode of one that is there.
+
+    One that is there is not opened: closing it would drop the locks that this process's SQLite has on it.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     tighten(path)
 
 
