@@ -15,6 +15,8 @@ from tests.ledger.build import TOKEN_HASH, a_row
 from tokenomics_core.ledger import Row
 from tokenomics_core.ledger.database import insert_rows, open_for_writing
 
+pytestmark = pytest.mark.long
+
 Json = dict[str, Any]
 POLICY: Json = {"base_key_env": "OPENAI_API_KEY"}
 BEGIN = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -113,6 +113,7 @@ def test_who_wants_nothing_makes_no_file(target: Receiver, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 async def test_ten_thousand_events_and_a_slow_receiver(
     target: Receiver, tmp_path: Path, record_property: pytest.RecordProperty
 ) -> None:

@@ -284,6 +284,7 @@ def test_every_beginning_of_a_match_with_counters() -> None:
     assert _assert_all_beginnings(pattern, "heroku: 0123abcd-0123-4567-89ab") == 1
 
 
+@pytest.mark.long
 def test_thousands_of_words_share_their_beginnings() -> None:
     words = [f"{'abcdefgh'[n % 8]}word{n * 7919 % 100_000}" for n in range(10_000)]
     pattern = r"(?i)(?:" + "|".join(rf"\b{word}\b" for word in words) + ")"

@@ -336,6 +336,7 @@ def test_what_was_held_when_the_provider_broke_off_is_masked(
 # Nobody waits for anybody.
 
 
+@pytest.mark.long
 def test_a_large_request_holds_up_no_stream(gateway: Proxy, fake_provider: FakeProvider) -> None:
     """A megabyte of text with values in it, under everything that there is, while another client reads."""
     everything = ruled(
