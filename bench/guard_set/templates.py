@@ -113,8 +113,8 @@ SECRET = (
 )
 
 NPMRC = (
-    "//registry.npmjs.org/:_authToken=[[v]]",
-    "registry=https://registry.npmjs.org/\n//registry.npmjs.org/:_authToken=[[v]]\n",
+    "//npm.example/:_authToken=[[v]]",
+    "registry=https://npm.example/\n//npm.example/:_authToken=[[v]]\n",
 )
 
 KEY_BLOCK = (
