@@ -16,7 +16,7 @@ from mitmproxy.websocket import WebSocketMessage
 from addons.answer import exchange_of
 from addons.budget import Budget
 from addons.engine import close_upstream
-from addons.guardrails import Guardrails, rule_failed, told
+from addons.guardrails import Guardrails, rule_refusal, told
 from addons.identity import Identity
 from addons.records import write_down
 from addons.services import Services
@@ -236,7 +236,7 @@ class Frames:
                 self._give(flow, lane.frames.feed(text))
             except (RuleViolation, RuleFailed) as error:
                 self._give(flow, lane.frames.settled)
-                violation = _refusal(lane.guard, error)
+                violation = rule_refusal(lane.guard, error)
                 del connection.lanes[name]
         frame = connection.reader.server_frame(text)
         if frame is None:
@@ -304,7 +304,7 @@ class Frames:
             try:
                 texts = [out for text in texts for out in lane.frames.feed(text)] + lane.frames.close()
             except (RuleViolation, RuleFailed) as error:
-                violation = _refusal(lane.guard, error)
+                violation = rule_refusal(lane.guard, error)
                 texts = [connection.reader.error_frame(violation, exchange.id, turn)]
         self._give(flow, texts)
         cancels = connection.reader.cancel(turn)
@@ -381,9 +381,3 @@ def _lane_of(frame: str) -> str:
         return ""
     named = event.get("stream_id") if isinstance(event, dict) else ""
     return named if isinstance(named, str) else ""
-
-
-def _refusal(guard: AnswerGuard, error: RuleViolation | RuleFailed) -> Refusal:
-    if isinstance(error, RuleFailed):
-        return rule_failed(guard.compiled.rules, error)
-    return Refusal(403, "rule_violation", error.message)

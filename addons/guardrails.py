@@ -13,12 +13,14 @@ from addons.guarded import guarded
 from addons.services import Services, in_thread
 from tokenomics_core.counters import CountersUnavailable
 from tokenomics_core.exchange import Exchange
+from tokenomics_core.guard.answer import AnswerGuard
 from tokenomics_core.guard.inspection import Inspected, inspect, lenient, stands_twice, unescaped
 from tokenomics_core.guard.rulebook import Compiled
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
 from tokenomics_core.guard.vault import Vault
 from tokenomics_core.guard.verdict import REDACTED_ENTRY, Hit, blocked
+from tokenomics_core.guard.violation import RuleViolation
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.json_splice import Path, splice
 from tokenomics_core.meter.budget import UNAVAILABLE
@@ -270,6 +272,13 @@ def rule_failed(rules: tuple[Rule, ...], failed: RuleFailed) -> Refusal:
     name = rules[failed.rule].name or rules[failed.rule].type
     log.error("rule %d could not be checked: %s", failed.rule, failed.reason)
     return Refusal(500, "rule_failed", f'rule {failed.rule} "{name}" could not be checked, so nothing passes')
+
+
+def rule_refusal(guard: AnswerGuard, error: RuleViolation | RuleFailed) -> Refusal:
+    """Why an answer does not pass."""
+    if isinstance(error, RuleFailed):
+        return rule_failed(guard.compiled.rules, error)
+    return Refusal(403, "rule_violation", error.message)
 
 
 def _distinct(exchange: Exchange) -> list[tuple[Rule, ...]]:

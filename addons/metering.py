@@ -13,13 +13,12 @@ from mitmproxy import http
 from addons.answer import exchange_of, fields_of, refuse
 from addons.engine import Cut
 from addons.guarded import guarded
-from addons.guardrails import LARGE, rule_failed, told
+from addons.guardrails import LARGE, rule_refusal, told
 from addons.services import Services, in_thread
-from tokenomics_core.dialects.base import Stop, StreamReader, Usage
+from addons.tap import Binary, Tap
 from tokenomics_core.exchange import Exchange
 from tokenomics_core.guard.answer import AnswerGuard
 from tokenomics_core.guard.rules import RuleFailed
-from tokenomics_core.guard.stream import StreamGuard
 from tokenomics_core.guard.violation import RuleViolation
 from tokenomics_core.memory import Capture, restores, unrestored
 from tokenomics_core.meter.headers import standing_headers
@@ -82,7 +81,7 @@ class Metering:
         elif streamed:
             self._stream(flow, exchange, response, secret)
         elif response.status_code < 300 and kind and self._is_binary(exchange, kind):
-            response.stream = _Binary(exchange, secret)
+            response.stream = Binary(exchange, secret)
         if flow.request.http_version == "HTTP/1.0":
             # It knows no chunks; the end of the connection ends the body.
             response.headers.pop("transfer-encoding", None)
@@ -114,7 +113,7 @@ class Metering:
                 clean = await _inspected(guard, clean, fields_of(response.headers).get("content-type", ""))
             except (RuleViolation, RuleFailed) as error:
                 # The provider's bill stands.
-                refuse(flow, _refusal(guard, error))
+                refuse(flow, rule_refusal(guard, error))
                 return
         if clean is not response.raw_content:
             response.content = clean
@@ -138,7 +137,7 @@ class Metering:
         if exchange is None:
             return
         exchange.error = cut.refusal.message
-        if isinstance(tap, _Tap):
+        if isinstance(tap, Tap):
             framing = exchange.dialect.framing(exchange.path, exchange.query)
             tail = exchange.dialect.error_event(cut.refusal, exchange.id, framing)
             if framing == "json_array" and not tap.passed:
@@ -161,9 +160,7 @@ class Metering:
         attempt = exchange.attempt
         tokens = self.services.tokenizer.counter(attempt.model if attempt else exchange.model)
         guard = self._guard(exchange)
-        tap = _Tap(
-            exchange, reader, None if guard.idle else guard, StreamScrubber(secret), decompress, tokens
-        )
+        tap = Tap(exchange, reader, None if guard.idle else guard, StreamScrubber(secret), decompress, tokens)
         if exchange.model and self.services.writers(exchange):
             tap.capture = flow.metadata["capture"] = Capture(framing, guard, secret)
         flow.metadata["tap"] = tap
@@ -171,169 +168,6 @@ class Metering:
         if response.headers.pop("content-length", None) is not None:
             # What is passed on may be shorter than what came.
             response.headers["transfer-encoding"] = "chunked"
-
-
-class _Tap:
-    """The path of a streamed answer's bytes: decompressed, read, guarded, scrubbed, on to the client.
-
-    mitmproxy calls it with b"" at the end. It gives no empty piece: that would be written as a chunk of
-    length zero, which ends the body.
-    """
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        reader: StreamReader,
-        guard: AnswerGuard | None,
-        scrubber: StreamScrubber,
-        decompress: Callable[[bytes], bytes] | None,
-        tokens: Callable[[str], int],
-    ) -> None:
-        self.exchange = exchange
-        self.reader = reader
-        self.framing = exchange.dialect.framing(exchange.path, exchange.query)
-        self.guard = guard
-        self.guarded: StreamGuard | None = guard.stream(self.framing) if guard is not None else None
-        self.scrubber = scrubber
-        self.decompress = decompress
-        self.tokens = tokens
-        self.held = False
-        if exchange.lease is not None and exchange.lease.bounded:
-            self.hold()
-        self.capture: Capture | None = None
-        self.passed = False
-        """Whether the client was given anything."""
-
-    def __call__(self, data: bytes) -> list[bytes]:
-        passed = b"" if self.exchange.stop else self._pass_on(data)
-        self.passed = self.passed or bool(passed)
-        return [self._given(passed)] if passed else []
-
-    def _given(self, passed: bytes) -> bytes:
-        """What goes to the client; memory is told."""
-        if self.capture is not None and not self.capture.early:
-            self.capture.feed(passed)
-        return passed
-
-    def _pass_on(self, data: bytes) -> bytes:
-        try:
-            if not data:
-                return self.scrubber.feed(self._look(self._came(self.reader.close()), last=True)) + (
-                    self.scrubber.close()
-                )
-            if self.decompress:
-                data = self.decompress(data)
-            self.exchange.response_bytes += len(data)
-            passed = self._came(self.reader.feed(data))
-            self._count()
-            return self.scrubber.feed(self._look(passed))
-        except (RuleViolation, RuleFailed) as error:
-            return self._refused(error)
-        except Exception as error:
-            # mitmproxy would drop this piece and let the rest of the stream pass unread.
-            log.error("%s while a stream was read; the stream was ended", type(error).__name__)
-            self.exchange.stop = True
-            refusal = error if isinstance(error, Refusal) else None
-            refusal = refusal or Refusal(
-                500, "internal_error", "the gateway failed on this stream and ended it"
-            )
-            self.exchange.error = refusal.message
-            return b"\n\n" + self.exchange.dialect.error_event(refusal, self.exchange.id, self.framing)
-
-    def _came(self, data: bytes) -> bytes:
-        """What the provider said; memory is told, where the client gets values back in it."""
-        if self.capture is not None and self.capture.early:
-            self.capture.feed(data)
-        return data
-
-    def _look(self, data: bytes, *, last: bool = False) -> bytes:
-        """What the content rules let pass now."""
-        if self.guarded is None:
-            return data
-        passed = self.guarded.feed(data) if data else b""
-        if last:
-            # What raises here has given nothing of either.
-            try:
-                passed += self.guarded.close()
-            except Exception:
-                self.guarded.settled = passed + self.guarded.settled
-                raise
-        return passed
-
-    def _refused(self, error: RuleViolation | RuleFailed) -> bytes:
-        """What was settled before, then an error in the client's dialect: the end."""
-        assert self.guard is not None and self.guarded is not None  # noqa: PT018
-        self.exchange.stop = True
-        refusal = _refusal(self.guard, error)
-        self.exchange.error = refusal.message
-        settled = self.guarded.settled
-        event = self.exchange.dialect.error_event(refusal, self.exchange.id, self.framing)
-        if self.framing == "json_array" and not (self.passed or settled):
-            event = b"[" + event.lstrip(b",")
-        return self.scrubber.feed(settled) + self.scrubber.close() + event
-
-    def _count(self) -> None:
-        lease = self.exchange.lease
-        if lease is None:
-            return
-        if not lease.bounded:
-            lease.count_roughly(self.reader.answer)
-            return
-        lease.count(self.reader.answer, self.tokens)
-        if not self.held:
-            # A limit came while it ran.
-            self.hold()
-
-    def hold(self) -> None:
-        """From here on whole events are passed on: it may have to end, and not in the middle of one."""
-        self.held = True
-        self.reader.hold()
-
-    def finish(self, refusal: Refusal) -> bytes:
-        """What ends the stream at this place: as if its output cap was reached, with the reason in it."""
-        self.exchange.stop = True
-        self.exchange.error = refusal.message
-        try:
-            if refusal.status >= 500:
-                event = self.exchange.dialect.error_event(refusal, self.exchange.id, self.framing)
-                return self._given(
-                    self.scrubber.feed(self._look(b"", last=True)) + self.scrubber.close() + event
-                )
-            end = self.reader.finish(Stop(refusal.code, refusal.message), self._usage())
-            return self._given(self.scrubber.feed(self._look(end, last=True)) + self.scrubber.close())
-        except (RuleViolation, RuleFailed) as error:
-            return self._refused(error)
-
-    def _usage(self) -> Usage:
-        """What the client is told of a bill that its provider will not send any more."""
-        lease, said = self.exchange.lease, self.reader.answer.usage
-        assert lease is not None
-        return Usage(
-            said.input_tokens if said.input_tokens is not None else lease.input_tokens,
-            max(said.output_tokens or 0, lease.counted),
-        )
-
-    def abandon(self) -> bytes:
-        """What ends the event that was left incomplete, so that another can follow."""
-        self.exchange.stop = True
-        try:
-            held = self._look(b"", last=True)
-        except (RuleViolation, RuleFailed):
-            held = self.guarded.settled if self.guarded is not None else b""
-        return self._given(self.scrubber.feed(held) + b"\n\n")
-
-
-class _Binary:
-    """The path of a binary answer's bytes: counted, scrubbed, on to the client. Its length stays."""
-
-    def __init__(self, exchange: Exchange, secret: bytes) -> None:
-        self.exchange = exchange
-        self.scrubber = StreamScrubber(secret, b"*" * len(secret))
-
-    def __call__(self, data: bytes) -> list[bytes]:
-        self.exchange.response_bytes += len(data)
-        passed = self.scrubber.feed(data) if data else self.scrubber.close()
-        return [passed] if passed else []
 
 
 def _clean_head(response: http.Response, secret: bytes, *, upgrade: bool) -> list[tuple[bytes, bytes]]:
@@ -383,12 +217,6 @@ async def _inspected(guard: AnswerGuard, raw: bytes, kind: str) -> bytes:
             raise RuleViolation("the answer holds text that cannot be read") from None
 
     return await in_thread(look) if len(raw) > LARGE else look()
-
-
-def _refusal(guard: AnswerGuard, error: RuleViolation | RuleFailed) -> Refusal:
-    if isinstance(error, RuleFailed):
-        return rule_failed(guard.compiled.rules, error)
-    return Refusal(403, "rule_violation", error.message)
 
 
 def _is_text(kind: str) -> bool:
