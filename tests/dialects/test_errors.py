@@ -53,6 +53,15 @@ def test_openai_body(path: str, status: int, code: str, kind: str) -> None:
     }
 
 
+@pytest.mark.parametrize("path", [CHAT, RESPONSES])
+def test_a_client_gives_up_only_what_is_spent(path: str) -> None:
+    """Others hold what would do: the type that clients take for the end is not said."""
+    waiting = Refusal(429, "budget_exceeded", "no", retryable=True)
+    assert body(path, waiting)["error"]["type"] == "rate_limit_error"
+    event = recognise("POST", RESPONSES).error_event(waiting, REQUEST_ID, "sse")
+    assert json.loads(event.split(b"data: ")[1])["response"]["error"]["code"] == "rate_limit_exceeded"
+
+
 ANTHROPIC = [
     (400, "invalid_request_error"),
     (401, "authentication_error"),

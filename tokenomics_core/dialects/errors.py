@@ -10,7 +10,8 @@ from tokenomics_core.refusal import Refusal
 
 BUDGET_EXCEEDED = "budget_exceeded"
 
-# Reasons that have a word of their own, whatever the status.
+# Reasons that have a word of their own, whatever the status. Clients give up at insufficient_quota: it is not said
+# while the room is only reserved by others.
 _OPENAI_TYPES_BY_CODE = {
     BUDGET_EXCEEDED: "insufficient_quota",
     "anomaly": "rate_limit_exceeded",
@@ -54,14 +55,16 @@ _GRPC_STATUS = {
 
 def openai_error(refusal: Refusal) -> dict[str, Any]:
     default = "server_error" if refusal.status >= 500 else "invalid_request_error"
-    kind = _OPENAI_TYPES_BY_CODE.get(refusal.code) or _OPENAI_TYPES.get(refusal.status, default)
+    kind = _OPENAI_TYPES.get(refusal.status, default)
+    if not refusal.retryable:
+        kind = _OPENAI_TYPES_BY_CODE.get(refusal.code, kind)
     error = {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}
     return {"error": error | refusal.extra | error}
 
 
 def responses_error_code(refusal: Refusal) -> str:
     """The code of a failed response: where OpenAI has a word of its own, clients act on it."""
-    if refusal.code == BUDGET_EXCEEDED:
+    if refusal.code == BUDGET_EXCEEDED and not refusal.retryable:
         return "insufficient_quota"
     return "rate_limit_exceeded" if refusal.status == 429 else refusal.code
 
