@@ -14,7 +14,7 @@ from addons.services import Services, in_thread
 from tokenomics_core.counters import CountersUnavailable
 from tokenomics_core.exchange import Exchange
 from tokenomics_core.guard.answer import AnswerGuard
-from tokenomics_core.guard.inspection import Inspected, inspect, lenient, stands_twice, unescaped
+from tokenomics_core.guard.inspection import Inspected, inspect
 from tokenomics_core.guard.rulebook import Compiled
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
@@ -22,6 +22,7 @@ from tokenomics_core.guard.vault import Vault
 from tokenomics_core.guard.verdict import REDACTED_ENTRY, Hit, blocked
 from tokenomics_core.guard.violation import RuleViolation
 from tokenomics_core.json_body import JsonBody
+from tokenomics_core.json_reading import lenient, stands_twice, unescaped
 from tokenomics_core.json_splice import Path, splice
 from tokenomics_core.meter.budget import UNAVAILABLE
 from tokenomics_core.policy.schema import Rule

@@ -39,7 +39,7 @@ from tests.guard.stream_cases import (
 )
 from tests.guard.test_deltas import EVENTS
 from tokenomics_core.dialects.base import Framing
-from tokenomics_core.guard import stream
+from tokenomics_core.guard import event_queue, stream
 from tokenomics_core.guard.deltas import Channel
 from tokenomics_core.guard.pieces import Piece, TextFilter
 from tokenomics_core.guard.spans import Span
@@ -384,7 +384,7 @@ def test_what_is_held_is_bounded() -> None:
 
 def test_texts_at_once_are_bounded() -> None:
     guard = StreamGuard("sse", lambda channel, json_text: Open(), keep)
-    choices = [{"index": at, "delta": {"content": "a"}} for at in range(stream.MOST_CHANNELS)]
+    choices = [{"index": at, "delta": {"content": "a"}} for at in range(event_queue.MOST_CHANNELS)]
     guard.feed(sse({"choices": choices}))
     with pytest.raises(RuleViolation):
         guard.feed(sse({"choices": [{"index": -1, "delta": {"content": "a"}}]}))
@@ -478,6 +478,8 @@ def test_frames_that_are_no_json() -> None:
         ("sse", b'{"a":"123456789","a":""}'),
         ("ndjson", b'{"a":[{"b":1,"b":2}]}\n'),
         ("json_array", b'[{"b":1,"\\u0062":2}]'),
+        ("ndjson", b'\n\xef\xbb\xbf{"a":"123456789","a":""}\n'),
+        ("sse", b'data: \xef\xbb\xbf{"a":"123456789","a":""}\n\n'),
     ],
 )
 def test_a_member_that_stands_twice_is_refused(framing: Framing, data: bytes) -> None:

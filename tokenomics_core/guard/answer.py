@@ -11,7 +11,6 @@ import orjson
 
 from tokenomics_core.dialects.base import Framing
 from tokenomics_core.guard.filter import RuleFilter
-from tokenomics_core.guard.inspection import stands_twice
 from tokenomics_core.guard.masks import as_name
 from tokenomics_core.guard.pieces import TextFilter
 from tokenomics_core.guard.rules import CompiledRules
@@ -19,6 +18,7 @@ from tokenomics_core.guard.spans import Path, Span, answer_spans, logprobs_paths
 from tokenomics_core.guard.stream import FrameGuard, StreamGuard
 from tokenomics_core.guard.vault import Vault
 from tokenomics_core.guard.verdict import Hit
+from tokenomics_core.json_reading import stands_twice
 from tokenomics_core.json_splice import distinct, splice
 
 _NONE = CompiledRules([], "output")

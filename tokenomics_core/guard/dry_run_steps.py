@@ -16,13 +16,14 @@ from tokenomics_core.counters.store import Counters
 from tokenomics_core.dialects import recognise
 from tokenomics_core.exchange import Attempt, Exchange, Ingress
 from tokenomics_core.guard.dry_run_findings import Finding, request_findings
-from tokenomics_core.guard.inspection import Inspected, inspect, lenient, stands_twice, unescaped
+from tokenomics_core.guard.inspection import Inspected, inspect
 from tokenomics_core.guard.rulebook import Compiled, Rulebook
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.spans import Form, Span, has_token_ids, request_spans
 from tokenomics_core.guard.vault import Vault
 from tokenomics_core.guard.verdict import REDACTED_ENTRY, blocked
 from tokenomics_core.json_body import InvalidJson, JsonBody
+from tokenomics_core.json_reading import lenient, stands_twice, unescaped
 from tokenomics_core.json_splice import splice
 from tokenomics_core.meter.budget import Budget, Settings
 from tokenomics_core.meter.limits import Limits

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 from tokenomics_core.guard import json_text
 from tokenomics_core.guard.masks import JAILBREAK_REDACTED, JAILBREAK_REDACTED_JSON, Mask, as_name, masks
@@ -19,8 +15,6 @@ from tokenomics_core.guard.verdict import Hit, blocked, verdict
 
 MOST_HITS = 100
 """Hits that are kept of one request."""
-
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 # A value that comes back must be able to stand where it stood: as text.
 _RESTORABLE = ("text", "json")
@@ -86,38 +80,6 @@ def inspect(compiled: CompiledRules, spans: Sequence[Span], value: Any) -> Inspe
     if inspected.wanted():
         inspected.literal = [span.text for span in spans if "<" in span.text]
     return inspected
-
-
-def lenient(raw: bytes) -> Any:
-    """The JSON value, also where it holds what strict parsers refuse: NaN, half of a surrogate pair. Raises
-    ValueError for what no parser takes."""
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        try:
-            return json.loads(raw.decode(), strict=False)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
-
-
-def stands_twice(raw: bytes) -> bool:
-    """Whether a member stands twice in an object of this JSON text: parsers disagree on which one counts."""
-    twice = False
-
-    def note(members: list[tuple[str, Any]]) -> None:
-        nonlocal twice
-        twice = twice or len(dict(members)) < len(members)
-
-    try:
-        json.loads(raw, object_pairs_hook=note, parse_int=len, parse_float=len, strict=False)
-    except RecursionError:
-        return True
-    return twice
-
-
-def unescaped(text: str) -> str:
-    """The text with JSON's numbered escapes read."""
-    return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text) if "\\u" in text else text
 
 
 def _masked(span: Span, found: Sequence[Mask], vault: Vault | None) -> str:
