@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tokenomics_core.counters.question import CountersUnavailable
-from tokenomics_core.sqlite_file import NewerFile, migrate, use_wal
-from tokenomics_core.tokens.private_files import private_directory, private_file
+from tokenomics_core.sqlite_file import NewerFile, open_file
 
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -85,43 +84,18 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 
 def open_database(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
-    """Opens the file, readable by its owner only; creates and migrates it as needed.
+    """Opens the file as `open_file` does. busy_timeout: seconds, of the opening; from then on `begin` waits.
 
-    busy_timeout: seconds to wait while another process writes. The connection may be handed to another
-    thread, is in autocommit mode, and belongs to one thread at a time. It never checkpoints, which takes an
-    fsync. Raises CountersUnavailable.
+    The connection never checkpoints, which takes an fsync. Raises CountersUnavailable.
     """
     try:
-        private_directory(path.parent)
-        # SQLite gives its -wal and -shm files the mode of the database.
-        private_file(path)
-        db = sqlite3.connect(
-            path,
-            timeout=busy_timeout,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=512,
-        )
+        db = open_file(path, _MIGRATIONS, busy_timeout=busy_timeout, cached_statements=512)
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute("PRAGMA busy_timeout = 0")
     except (OSError, sqlite3.Error) as error:
         raise unavailable(path, error) from error
-    try:
-        use_wal(db, busy_timeout)
-        # In WAL a commit has reached the operating system when it returns, so a killed process loses nothing.
-        # NORMAL leaves the fsync to the checkpoint: a power cut may cost the last moments, never the file.
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA wal_autocheckpoint = 0")
-        db.execute("PRAGMA journal_size_limit = 67108864")
-        migrate(db, _MIGRATIONS)
-        # From here on `begin` waits.
-        db.execute("PRAGMA busy_timeout = 0")
-    except sqlite3.Error as error:
-        db.close()
-        raise unavailable(path, error) from error
-    except NewerFile:
-        db.close()
-        raise CountersUnavailable(
-            f"{path} was written by a newer Tokenomics; update this one or move the file away"
-        ) from None
+    except NewerFile as error:
+        raise CountersUnavailable(str(error)) from None
     return db
 
 

@@ -10,8 +10,8 @@ from tokenomics_core.refusal import Refusal
 
 BUDGET_EXCEEDED = "budget_exceeded"
 
-# Reasons that have a word of their own, whatever the status. At insufficient_quota clients give up, so it is not
-# said while the room is only reserved by others.
+# Reasons that have a word of their own, whatever the status. At insufficient_quota clients give up: it is
+# not said while the room is only reserved by others.
 _OPENAI_TYPES_BY_CODE = {
     BUDGET_EXCEEDED: "insufficient_quota",
     "anomaly": "rate_limit_exceeded",

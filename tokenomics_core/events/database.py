@@ -9,8 +9,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from tokenomics_core.sqlite_file import NewerFile, migrate, use_wal
-from tokenomics_core.tokens.private_files import private_directory, private_file
+from tokenomics_core.sqlite_file import NewerFile, open_file
 
 FILE = "events.db"
 """The outbox in the data directory."""
@@ -62,33 +61,13 @@ class OutboxError(Exception):
 
 
 def open_database(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
-    """Opens the file, readable by its owner only; creates and migrates it as needed. Raises OutboxError.
-
-    busy_timeout: seconds to wait while another process writes. The connection may be handed to another
-    thread, is in autocommit mode, and belongs to one thread at a time.
-    """
+    """Opens the file as `open_file` does. busy_timeout: seconds. Raises OutboxError."""
     try:
-        private_directory(path.parent)
-        # SQLite gives its -wal and -shm files the mode of the database.
-        private_file(path)
-        db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+        return open_file(path, _MIGRATIONS, busy_timeout=busy_timeout)
     except (OSError, sqlite3.Error) as error:
         raise cannot("open", path, error) from error
-    try:
-        use_wal(db, busy_timeout)
-        # In WAL a commit has reached the operating system when it returns, so a killed process loses nothing.
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA journal_size_limit = 67108864")
-        migrate(db, _MIGRATIONS)
-    except sqlite3.Error as error:
-        db.close()
-        raise cannot("open", path, error) from error
-    except NewerFile:
-        db.close()
-        raise OutboxError(
-            f"{path} was written by a newer Tokenomics; update this one or move the file away"
-        ) from None
-    return db
+    except NewerFile as error:
+        raise OutboxError(str(error)) from None
 
 
 def cannot(verb: str, path: Path, error: Exception) -> OutboxError:

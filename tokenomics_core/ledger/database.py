@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tokenomics_core.ledger.row import COLUMNS, Row, timestamp, to_json
-from tokenomics_core.sqlite_file import NewerFile, migrate, use_wal
-from tokenomics_core.tokens.private_files import private_directory, private_file
+from tokenomics_core.sqlite_file import NewerFile, open_file
 
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -141,34 +140,13 @@ class LedgerError(Exception):
 
 
 def open_for_writing(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
-    """Opens the file, readable by its owner only; creates and migrates it as needed. Raises LedgerError.
-
-    busy_timeout: seconds to wait while another process writes. The connection may be handed to another
-    thread, is in autocommit mode, and belongs to one thread at a time.
-    """
+    """Opens the file as `open_file` does. busy_timeout: seconds. Raises LedgerError."""
     try:
-        private_directory(path.parent)
-        # SQLite gives its -wal and -shm files the mode of the database.
-        private_file(path)
-        db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+        return open_file(path, _MIGRATIONS, busy_timeout=busy_timeout)
     except (OSError, sqlite3.Error) as error:
         raise _cannot("open", path, error) from error
-    try:
-        use_wal(db, busy_timeout)
-        # In WAL a commit has reached the operating system when it returns, so a killed process loses nothing.
-        # NORMAL leaves the fsync to the checkpoint: a power cut may cost the last moments, never the file.
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA journal_size_limit = 67108864")
-        migrate(db, _MIGRATIONS)
-    except sqlite3.Error as error:
-        db.close()
-        raise _cannot("open", path, error) from error
-    except NewerFile:
-        db.close()
-        raise LedgerError(
-            f"{path} was written by a newer Tokenomics; update this one or move the file away"
-        ) from None
-    return db
+    except NewerFile as error:
+        raise LedgerError(str(error)) from None
 
 
 def insert_rows(db: sqlite3.Connection, rows: list[Row]) -> list[Row]:
