@@ -465,6 +465,6 @@ def test_a_ledger_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.touch(0o600)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        migrate(db, database._MIGRATIONS[:2])
+        migrate(db, path, database._MIGRATIONS[:2])
     assert summed(path, Filter(), groups("branch,run")) == []
     assert list(each_row(path, Filter())) == []
