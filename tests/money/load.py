@@ -155,7 +155,7 @@ class Load:
 
     async def _client(self, number: int) -> None:
         chance = random.Random(f"{self.seed} {number}")
-        connection = _Connection(self.ports[number % len(self.ports)])
+        connection = Connection(self.ports[number % len(self.ports)])
         count = 0
         try:
             while True:
@@ -179,20 +179,22 @@ class Load:
             connection.close()
 
 
-class _Connection:
+class Connection:
     """One connection that is kept, as a client of HTTP/1.1 keeps it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def send(self, ask: Ask, token: str, name: str) -> tuple[int, dict[str, str], bytes]:
+    async def send(
+        self, ask: Ask, token: str, name: str, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers by their names in lower case, and the whole body."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
         reader, writer = self._streams
         body = json.dumps(ask.body).encode()
-        headers = ask.head(token) | {
+        headers |= ask.head(token) | {
             "Host": f"127.0.0.1:{self._port}",
             "User-Agent": name,
             "Content-Type": "application/json",
