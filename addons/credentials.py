@@ -15,6 +15,7 @@ from addons.services import Services
 from tokenomics_core.client_token import KEY_HEADERS
 from tokenomics_core.exchange import Attempt, Exchange, Failure
 from tokenomics_core.meter.session_id import DROPPED_HEADERS
+from tokenomics_core.outgoing import outgoing_body
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.retry import backoff, next_attempt, retry_after_seconds
 from tokenomics_core.tokens import looks_like_token
@@ -101,28 +102,9 @@ class Credentials:
         """Makes flow.request the request of this attempt."""
         request = flow.request
         key = self._key(exchange, attempt)
-        given = exchange.body_for(attempt)
-        if given is not None:
-            cap = exchange.output_cap
-            changed = attempt.model != exchange.model or attempt.policy.prompts or cap is not None
-            body = given.copy() if changed else None
-            if body is not None:
-                if cap is not None:
-                    exchange.dialect.set_output_cap(body, attempt.model, cap)
-                if attempt.model != exchange.model:
-                    exchange.dialect.set_model(exchange.path, body, attempt.model)
-                exchange.dialect.add_prompts(body, attempt.policy.prompts)
-            provider_takes_it = attempt.provider is None or attempt.provider.stream_usage
-            if exchange.stream and provider_takes_it:
-                body = body or given.copy()
-                exchange.hide_usage = exchange.dialect.ask_for_usage(body)
-            else:
-                exchange.hide_usage = False
-            raw = (body or given).render()
-            if raw != request.raw_content:
-                request.raw_content = raw
-        elif attempt.policy.prompts and exchange.dialect.name != "unknown":
-            raise Refusal(403, "prompts_not_supported", "the policy injects prompts, which need a JSON body")
+        body = outgoing_body(exchange, attempt)
+        if body is not None and (raw := body.render()) != request.raw_content:
+            request.raw_content = raw
         aim = attempt.target
         request.scheme, request.host, request.port = aim.scheme, aim.host, aim.port
         request.authority = ""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-from urllib.parse import unquote, unquote_plus
+from collections.abc import Iterable
 
 from mitmproxy import http
 
@@ -15,11 +14,21 @@ from tokenomics_core.counters import CountersUnavailable
 from tokenomics_core.exchange import Exchange
 from tokenomics_core.guard.answer import AnswerGuard
 from tokenomics_core.guard.inspection import Inspected, inspect
+from tokenomics_core.guard.request_places import (
+    Place,
+    check_inspectable,
+    check_place,
+    escaped_place,
+    name_places,
+    readable_text,
+    rule_failed,
+    url_places,
+)
 from tokenomics_core.guard.rulebook import Compiled
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
 from tokenomics_core.guard.vault import Vault
-from tokenomics_core.guard.verdict import REDACTED_ENTRY, Hit, blocked
+from tokenomics_core.guard.verdict import REDACTED_ENTRY, Hit
 from tokenomics_core.guard.violation import RuleViolation
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.json_reading import lenient, stands_twice, unescaped
@@ -36,9 +45,6 @@ LARGE = 32 * 1024
 MANY = 256
 """Values from which on they are replaced in a thread: about a millisecond of work."""
 
-_CHARSET = re.compile(r"charset\s*=\s*\"?([^\";\s]*)")
-_READ = frozenset(["utf-8", "utf8", "us-ascii", "ascii"])
-
 
 class Guardrails:
     def __init__(self, services: Services) -> None:
@@ -50,7 +56,7 @@ class Guardrails:
         if exchange is not None and exchange.upload:
             compiled = await self._rules(exchange.attempts[0].policy.rules)
             if compiled.blocking:
-                self._not_inspected(exchange, "uploads")
+                check_inspectable(exchange.policy, "uploads")
             await self._url(exchange, compiled)
             exchange.inspected = True
 
@@ -75,7 +81,7 @@ class Guardrails:
         if not compiled.input:
             return body
         if compiled.blocking and has_token_ids(body.value):
-            self._not_inspected(exchange, "token ids")
+            check_inspectable(exchange.policy, "token ids")
         await self._names(exchange, compiled, body)
         spans = await self._spans(exchange, body.value)
         found = await self._inspected(exchange, compiled, spans, body.value)
@@ -111,39 +117,30 @@ class Guardrails:
             exchange.bodies[id(rules)] = masked
         return masked is not None
 
+    async def _url(self, exchange: Exchange, compiled: Compiled) -> None:
+        """What a rule covers has no place in a URL."""
+        if not compiled.input:
+            return
+        try:
+            await self._places(exchange, compiled, url_places(exchange.path, exchange.query))
+        except Refusal:
+            if exchange.attempts[0].policy.rules is compiled.rules:
+                # Nothing of it is sent, and nothing of it is written down.
+                exchange.path, exchange.model, exchange.attempts = "/[REDACTED]", "", []
+            raise
+
     async def _names(self, exchange: Exchange, compiled: Compiled, body: JsonBody) -> None:
-        """A body's own member names are its format, and its model's name decides where it goes: a value in
-        them is not masked but refused."""
-        names = [name for name in body.value if not name.isidentifier()]
-        if names:
-            found = await self._inspected(exchange, compiled, [Span((), "\n".join(names), "label")], None)
-            _not_masked(found, "in the name of a member")
-        model = body.value.get("model")
-        if isinstance(model, str):
+        for place in name_places(body.value):
             try:
-                found = await self._inspected(exchange, compiled, [Span((), model, "label")], None)
-                _not_masked(found, "in the name of the model")
+                await self._places(exchange, compiled, [place])
             except Refusal:
-                if exchange.attempts[0].policy.rules is compiled.rules:
+                if place.name == "model" and exchange.attempts[0].policy.rules is compiled.rules:
                     exchange.model = ""
                 raise
 
-    async def _url(self, exchange: Exchange, compiled: Compiled) -> None:
-        """What a rule covers has no place in a URL: a mask there would make another request of it."""
-        if not compiled.input:
-            return
-        places = {"path": Span((), unquote(exchange.path).replace("/", " "), "label")}
-        if exchange.query:
-            places["query"] = Span((), unquote_plus(exchange.query), "text")
-        for place, span in places.items():
-            try:
-                found = await self._inspected(exchange, compiled, [span], None)
-                _not_masked(found, f"in the {place} of the URL")
-            except Refusal:
-                if exchange.attempts[0].policy.rules is compiled.rules:
-                    # Nothing of it is sent, and nothing of it is written down.
-                    exchange.path, exchange.model, exchange.attempts = "/[REDACTED]", "", []
-                raise
+    async def _places(self, exchange: Exchange, compiled: Compiled, places: Iterable[Place]) -> None:
+        for place in places:
+            check_place(place, await self._inspected(exchange, compiled, [place.span], None))
 
     async def _raw(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled) -> bool:
         """A body that is no JSON object: any JSON, or text."""
@@ -163,21 +160,14 @@ class Guardrails:
         return True
 
     async def _text(self, flow: http.HTTPFlow, exchange: Exchange, compiled: Compiled, raw: bytes) -> bool:
-        kind, _, parameters = flow.metadata[HEAD].get("content-type", "").lower().partition(";")
-        charset = _CHARSET.search(parameters)
-        try:
-            text = raw.decode() if charset is None or charset[1] in _READ else ""
-        except UnicodeDecodeError:
-            text = ""
-        if not text or "\0" in text or kind.strip().startswith(("multipart/", "audio/", "image/", "video/")):
+        text = readable_text(raw, flow.metadata[HEAD].get("content-type", ""))
+        if not text:
             if compiled.blocking:
-                self._not_inspected(exchange, "bodies that are no text")
+                check_inspectable(exchange.policy, "bodies that are no text")
             return True
         spelt = unescaped(text)
         if spelt != text:
-            # JSON in a shape that is not known here, such as lines of it.
-            found = await self._inspected(exchange, compiled, [Span((), spelt, "text")], None)
-            _not_masked(found, "behind escapes")
+            await self._places(exchange, compiled, [escaped_place(spelt)])
         found = await self._inspected(exchange, compiled, [Span((), text, "text")], None)
         edits = await self._edits(exchange, compiled, found)
         for edited in edits.values():
@@ -194,7 +184,7 @@ class Guardrails:
             else:
                 found = inspect(compiled.input, spans, value)
         except RuleFailed as failed:
-            raise rule_failed(compiled.rules, failed) from None
+            raise _failed(compiled.rules, failed) from None
         for hit in found.hits:
             told(exchange, hit)
         if found.blocked:
@@ -237,25 +227,11 @@ class Guardrails:
         ready = self.services.rulebook.ready(rules)
         return ready if ready is not None else await in_thread(lambda: self.services.rulebook.compiled(rules))
 
-    def _not_inspected(self, exchange: Exchange, what: str) -> None:
-        policy = exchange.policy
-        if policy is None or policy.policy.uninspected == "refuse":
-            raise Refusal(
-                403, "not_inspected", f"the policy's content rules cannot look into {what}, so none pass"
-            )
-
 
 async def _new_texts(found: Inspected, vault: Vault | None) -> dict[tuple[Path, bool], str]:
     if sum(len(masks) for _, masks in found.masked) > MANY:
         return await in_thread(lambda: found.edits(vault))
     return found.edits(vault)
-
-
-def _not_masked(found: Inspected, where: str) -> None:
-    """Raises Refusal for a value where nothing can stand in its place."""
-    if found.masked:
-        hit = next(hit for hit in found.hits if hit.action == "mask")
-        raise Refusal(403, "rule_violation", f"{blocked(hit)} {where}")
 
 
 def told(exchange: Exchange, hit: Hit) -> None:
@@ -269,16 +245,15 @@ def told(exchange: Exchange, hit: Hit) -> None:
         log.info("[rule:%s] %s", hit.action, hit.message)
 
 
-def rule_failed(rules: tuple[Rule, ...], failed: RuleFailed) -> Refusal:
-    name = rules[failed.rule].name or rules[failed.rule].type
+def _failed(rules: tuple[Rule, ...], failed: RuleFailed) -> Refusal:
     log.error("rule %d could not be checked: %s", failed.rule, failed.reason)
-    return Refusal(500, "rule_failed", f'rule {failed.rule} "{name}" could not be checked, so nothing passes')
+    return rule_failed(rules, failed)
 
 
 def rule_refusal(guard: AnswerGuard, error: RuleViolation | RuleFailed) -> Refusal:
     """Why an answer does not pass."""
     if isinstance(error, RuleFailed):
-        return rule_failed(guard.compiled.rules, error)
+        return _failed(guard.compiled.rules, error)
     return Refusal(403, "rule_violation", error.message)
 
 

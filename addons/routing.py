@@ -14,18 +14,13 @@ from tokenomics_core.dialects import is_websocket_path
 from tokenomics_core.dialects.base import Dialect
 from tokenomics_core.events import agent_request
 from tokenomics_core.exchange import Attempt, Exchange, Ingress
-from tokenomics_core.json_body import InvalidJson, JsonBody
 from tokenomics_core.meter.session_id import find_session, strip_session
-from tokenomics_core.multipart import form_field
 from tokenomics_core.policy import CompiledPolicy
 from tokenomics_core.providers import Catalogue
 from tokenomics_core.refusal import Refusal
+from tokenomics_core.request_reading import read_request
 from tokenomics_core.routing import Aim, Defaults, plan, routes
 from tokenomics_core.sensitive_paths import check_path
-
-UNKNOWN = "unknown"
-
-BAD_PATH = "this path is not one that the policy allows"
 
 LARGE_BODY = 128 * 1024
 """Bytes from which on a body is parsed in a thread: about a millisecond of work."""
@@ -57,32 +52,10 @@ class Routing:
         raw = flow.request.raw_content or b""
         kind = flow.metadata[HEAD].get("content-type", "")
         if len(raw) > LARGE_BODY:
-            await in_thread(lambda: self._read(exchange, raw, kind))
+            await in_thread(lambda: read_request(exchange, raw, kind))
         else:
-            self._read(exchange, raw, kind)
+            read_request(exchange, raw, kind)
         self._plan(flow, exchange)
-
-    def _read(self, exchange: Exchange, raw: bytes, kind: str) -> None:
-        exchange.request_bytes = len(raw)
-        dialect = exchange.dialect
-        media = kind.partition(";")[0].strip().lower()
-        form_model = ""
-        if not raw:
-            if exchange.method == "POST" and dialect.name != UNKNOWN:
-                raise Refusal(400, "invalid_json", "invalid JSON body")
-        elif media == "multipart/form-data" and dialect.name == UNKNOWN:
-            form_model = form_field(raw, kind, "model")
-        elif dialect.name != UNKNOWN or media == "application/json" or media.endswith("+json"):
-            try:
-                exchange.body = JsonBody(raw)
-            except InvalidJson as error:
-                # Elsewhere an array is as good as an object; it names no model.
-                if dialect.name != UNKNOWN or not raw.lstrip().startswith(b"["):
-                    raise Refusal(400, "invalid_json", f"invalid JSON body: {error}") from None
-        if exchange.body is not None and not isinstance(exchange.body.value.get("model", ""), str):
-            raise Refusal(400, "invalid_model", "model must be a string")
-        exchange.model = form_model or dialect.model(exchange.path, exchange.query, exchange.body)
-        exchange.stream = dialect.is_stream(exchange.path, exchange.query, exchange.body)
 
     def _plan(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         policy = exchange.policy
@@ -90,9 +63,7 @@ class Routing:
             raise Refusal(500, "internal_error", "no policy")
         dialect = exchange.dialect
         upgrade = flow.metadata[HEAD].get("upgrade", "").lower() == "websocket"
-        if dialect.name == UNKNOWN and policy.policy.unknown_paths == "deny" and not upgrade:
-            raise Refusal(403, "path_not_allowed", BAD_PATH)
-        check_path(exchange.method, exchange.path, policy)
+        check_path(exchange.method, exchange.path, policy, known=upgrade or not dialect.unknown)
         if upgrade:
             self._check_upgrade(exchange)
         tunnelled = exchange.ingress is not Ingress.BASE_URL
@@ -100,7 +71,7 @@ class Routing:
         aim = Aim(
             path=exchange.path,
             model=exchange.model,
-            modelled=dialect.name != UNKNOWN,
+            modelled=not dialect.unknown,
             host=exchange.host if tunnelled else "",
             port=exchange.port,
             scheme="https" if exchange.ingress is Ingress.TUNNEL else "http",

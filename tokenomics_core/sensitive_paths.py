@@ -1,4 +1,4 @@
-"""Paths of providers that would lead around the gateway, or whose models cannot be judged."""
+"""Paths that are not asked: what the policy does not know, and what would lead around the gateway."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _AROUND = re.compile(
 _BATCHES = re.compile(r"/batches$|:batchgeneratecontent$")
 
 
-def check_path(method: str, path: str, policy: CompiledPolicy) -> None:
-    """Raises Refusal (403) for what may not be asked, whatever the policy routes."""
+def check_path(method: str, path: str, policy: CompiledPolicy, *, known: bool) -> None:
+    """Raises Refusal (403) for what may not be asked. known: whether the path's format is one we read."""
+    if not known and policy.policy.unknown_paths == "deny":
+        raise Refusal(403, "path_not_allowed", "this path is not one that the policy allows")
     plain = unquote(path).rstrip("/").lower()
     if _AROUND.search(plain):
         raise Refusal(

@@ -100,8 +100,9 @@ class Soak:
         """Whether the connection can be used again."""
         ask, token = MIX.ask(chance), self.token
         place = chance.random()
-        named = {"X-Session-Id": f"run-{self.begun // 40}"}
-        text = f"{ask.text} write to person{self.begun}@example.org"
+        # What a conversation holds is kept for a day: the same 200 with the same values come again and again.
+        named = {"X-Session-Id": f"run-{self.begun // 40 % 200}"}
+        text = f"{ask.text} write to person{self.begun % 2000}@example.org"
         if place < 0.03:
             token = "tkn_" + "0" * 64
         elif place < 0.05:
@@ -131,7 +132,7 @@ def held_open(proxy: Proxy, token: str) -> Iterator[Counter[str]]:
     def use() -> None:
         with socket(proxy, token) as busy, socket(proxy, token):
             while not done.wait(0.1):
-                busy.send(create(text=f"again, person{told['answers']}@example.org"))
+                busy.send(create(text=f"again, person{told['answers'] % 100}@example.org"))
                 assert until_done(busy)[-1]["type"] == "response.completed"
                 told["answers"] += 1
 

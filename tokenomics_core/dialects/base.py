@@ -149,6 +149,11 @@ class Dialect(ABC):
     counts_tokens: ClassVar[bool] = True
     """Whether tokens are counted here when the provider does not say how many it bills."""
 
+    @property
+    def unknown(self) -> bool:
+        """Whether it stands for all formats that nobody here reads."""
+        return self.name == "unknown"
+
     # What is asked of it about a request.
 
     def model(self, path: str, query: str, body: JsonBody | None) -> str:

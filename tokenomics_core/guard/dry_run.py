@@ -20,7 +20,6 @@ from tokenomics_core.exchange import Exchange
 from tokenomics_core.guard.answer import AnswerGuard
 from tokenomics_core.guard.dry_run_findings import Finding, answer_finding
 from tokenomics_core.guard.dry_run_steps import (
-    UNKNOWN,
     Request,
     Setting,
     begin,
@@ -31,8 +30,8 @@ from tokenomics_core.guard.dry_run_steps import (
     read,
     reserve,
     route,
-    rule_failed,
 )
+from tokenomics_core.guard.request_places import rule_failed
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.spans import answer_spans
 from tokenomics_core.guard.violation import RuleViolation
@@ -95,7 +94,7 @@ async def dry_run(
     try:
         read(exchange, request)
         run.left_out = route(exchange, request.headers, setting)
-        run.masked = look(exchange, request.body, setting, run.findings, run.left_out)
+        run.masked = look(exchange, request, setting, run.findings, run.left_out)
         run.estimated = estimated(exchange, setting)
         await reserve(exchange, setting, cast(Counters, _Unused()))
         check_key(exchange, setting)
@@ -128,7 +127,7 @@ def look_at_answer(exchange: Exchange, setting: Setting, raw: bytes) -> Answered
 def estimated(exchange: Exchange, setting: Setting) -> Estimated | None:
     """None for a request in which nothing is billed by tokens."""
     body, attempt = exchange.body, exchange.attempts[0]
-    if body is None or exchange.dialect.name == UNKNOWN:
+    if body is None or exchange.dialect.unknown:
         return None
     tokens = estimate.exact(exchange, setting.tokenizer, attempt.model)
     output = exchange.dialect.output_cap(exchange.path, body, attempt.model)

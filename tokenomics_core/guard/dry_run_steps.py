@@ -5,24 +5,33 @@ Each raises Refusal with the gateway's own words. They are taken in the order in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import unquote, unquote_plus
 
 from tokenomics_core.counters.store import Counters
 from tokenomics_core.dialects import recognise
 from tokenomics_core.exchange import Attempt, Exchange, Ingress
 from tokenomics_core.guard.dry_run_findings import Finding, request_findings
 from tokenomics_core.guard.inspection import Inspected, inspect
+from tokenomics_core.guard.request_places import (
+    Place,
+    check_inspectable,
+    check_place,
+    escaped_place,
+    name_places,
+    readable_text,
+    rule_failed,
+    url_places,
+)
 from tokenomics_core.guard.rulebook import Compiled, Rulebook
 from tokenomics_core.guard.rules import RuleFailed
-from tokenomics_core.guard.spans import Form, Span, has_token_ids, request_spans
+from tokenomics_core.guard.spans import Span, has_token_ids, request_spans
 from tokenomics_core.guard.vault import Vault
-from tokenomics_core.guard.verdict import REDACTED_ENTRY, blocked
-from tokenomics_core.json_body import InvalidJson, JsonBody
+from tokenomics_core.guard.verdict import REDACTED_ENTRY
+from tokenomics_core.json_body import JsonBody
 from tokenomics_core.json_reading import lenient, stands_twice, unescaped
 from tokenomics_core.json_splice import splice
 from tokenomics_core.meter.budget import Budget, Settings
@@ -30,18 +39,15 @@ from tokenomics_core.meter.limits import Limits
 from tokenomics_core.meter.prices import Prices
 from tokenomics_core.meter.session_id import check_strict, find_session, strip_session
 from tokenomics_core.meter.tokenizer import Tokenizer
+from tokenomics_core.outgoing import outgoing_body
 from tokenomics_core.policy import CompiledPolicy
 from tokenomics_core.policy.document import step
-from tokenomics_core.policy.schema import Rule
 from tokenomics_core.providers import Catalogue
 from tokenomics_core.refusal import Refusal
+from tokenomics_core.request_reading import read_request
 from tokenomics_core.routing import Aim, Defaults, plan
 from tokenomics_core.sensitive_paths import check_path
 from tokenomics_core.tokens import TokenRecord
-
-UNKNOWN = "unknown"
-
-BAD_PATH = "this path is not one that the policy allows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,34 +99,18 @@ def begin(policy: CompiledPolicy, request: Request, now: datetime, id: str = "dr
 
 def read(exchange: Exchange, request: Request) -> None:
     """Body, model, and whether a stream is asked for."""
-    dialect, raw = exchange.dialect, request.body
-    media = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if not raw:
-        if exchange.method == "POST" and dialect.name != UNKNOWN:
-            raise Refusal(400, "invalid_json", "invalid JSON body")
-    elif dialect.name != UNKNOWN or media == "application/json" or media.endswith("+json"):
-        try:
-            exchange.body = JsonBody(raw)
-        except InvalidJson as error:
-            if dialect.name != UNKNOWN or not raw.lstrip().startswith(b"["):
-                raise Refusal(400, "invalid_json", f"invalid JSON body: {error}") from None
-    if exchange.body is not None and not isinstance(exchange.body.value.get("model", ""), str):
-        raise Refusal(400, "invalid_model", "model must be a string")
-    exchange.model = dialect.model(exchange.path, exchange.query, exchange.body)
-    exchange.stream = dialect.is_stream(exchange.path, exchange.query, exchange.body)
+    read_request(exchange, request.body, request.headers.get("content-type", "application/json"))
 
 
 def route(exchange: Exchange, headers: Mapping[str, str], setting: Setting) -> list[str]:
     """The attempts, and the session. Why fallbacks are left out."""
     policy, dialect = exchange.policy, exchange.dialect
     assert policy is not None
-    if dialect.name == UNKNOWN and policy.policy.unknown_paths == "deny":
-        raise Refusal(403, "path_not_allowed", BAD_PATH)
-    check_path(exchange.method, exchange.path, policy)
+    check_path(exchange.method, exchange.path, policy, known=not dialect.unknown)
     aim = Aim(
         path=exchange.path,
         model=exchange.model,
-        modelled=dialect.name != UNKNOWN,
+        modelled=not dialect.unknown,
         host=exchange.host,
         port=exchange.port,
         scheme="http" if exchange.ingress is Ingress.FORWARD else "https",
@@ -136,18 +126,19 @@ def route(exchange: Exchange, headers: Mapping[str, str], setting: Setting) -> l
 
 
 def look(
-    exchange: Exchange, raw: bytes, setting: Setting, findings: list[Finding], left_out: list[str]
+    exchange: Exchange, request: Request, setting: Setting, findings: list[Finding], left_out: list[str]
 ) -> bytes:
     """The content rules of every attempt; the body as the first one sends it.
 
     Adds to findings what the rules of the first attempt find, and to left_out why others are not made.
     """
+    raw, kind = request.body, request.headers.get("content-type", "")
     masked = raw
     for rules in {id(each.policy.rules): each.policy.rules for each in exchange.attempts}.values():
         compiled = setting.rulebook.compiled(rules)
         first = exchange.attempts[0].policy.rules is rules
         try:
-            body = _inspected(exchange, raw, compiled, findings if first else [], told=first)
+            body = _inspected(exchange, raw, kind, compiled, findings if first else [], told=first)
         except Refusal as refusal:
             if first or refusal.code != "rule_violation":
                 raise
@@ -212,23 +203,19 @@ def entry_path(policy: CompiledPolicy, attempt: Attempt) -> str:
 
 
 def leaving(exchange: Exchange, masked: bytes) -> bytes:
-    """The body of the first attempt: with the policy's prompts, a lowered cap, and what asks for usage."""
-    attempt = exchange.attempts[0]
-    if exchange.body is None:
-        if attempt.policy.prompts and exchange.dialect.name != UNKNOWN:
-            raise Refusal(403, "prompts_not_supported", "the policy injects prompts, which need a JSON body")
-        return masked
-    body = exchange.body.copy()
-    if exchange.output_cap is not None:
-        exchange.dialect.set_output_cap(body, attempt.model, exchange.output_cap)
-    exchange.dialect.add_prompts(body, attempt.policy.prompts)
-    if exchange.stream and (attempt.provider is None or attempt.provider.stream_usage):
-        exchange.dialect.ask_for_usage(body)
-    return body.render()
+    """The body of the first attempt, as it goes out."""
+    body = outgoing_body(exchange, exchange.attempts[0])
+    return masked if body is None else body.render()
 
 
 def _inspected(
-    exchange: Exchange, raw: bytes, compiled: Compiled, findings: list[Finding], *, told: bool
+    exchange: Exchange,
+    raw: bytes,
+    content_type: str,
+    compiled: Compiled,
+    findings: list[Finding],
+    *,
+    told: bool,
 ) -> bytes:
     """The body as these rules let it pass. told: what they matched is kept with the exchange."""
     if not compiled.input:
@@ -237,37 +224,34 @@ def _inspected(
     def rules_on(spans: list[Span], value: Any = None, place: str = "") -> Inspected:
         return _rules_on(exchange, compiled, spans, value, findings, told, place)
 
-    def nothing_in(text: str, place: str, where: str, form: Form = "label") -> None:
-        """Where nothing can stand in the place of a value, it is refused."""
-        found = rules_on([Span((), text, form)], place=place) if text else None
-        if found is not None and found.masked:
-            hit = next(hit for hit in found.hits if hit.action == "mask")
-            raise Refusal(403, "rule_violation", f"{blocked(hit)} {where}")
+    def check(places: Iterable[Place]) -> None:
+        for place in places:
+            check_place(place, rules_on([place.span], place=place.name))
 
-    nothing_in(unquote(exchange.path).replace("/", " "), "path", "in the path of the URL")
-    nothing_in(unquote_plus(exchange.query), "query", "in the query of the URL", "text")
+    check(url_places(exchange.path, exchange.query))
     value: Any = None
     if exchange.body is not None:
         value = exchange.body.value
         if compiled.blocking and has_token_ids(value):
-            _not_inspected(exchange, "token ids")
-        names = [name for name in value if not name.isidentifier()]
-        nothing_in("\n".join(names), "names of members", "in the name of a member")
-        model = value.get("model")
-        nothing_in(model if isinstance(model, str) else "", "model", "in the name of the model")
+            check_inspectable(exchange.policy, "token ids")
+        check(name_places(value))
         spans = request_spans(value)
+    elif not raw:
+        spans = []
     else:
         try:
-            value = lenient(raw) if raw else None
-            spans = request_spans(value)
+            value = lenient(raw)
         except ValueError:
-            spans = [Span((), raw.decode("utf-8", "replace"), "text")]
-            spelt = unescaped(spans[0].text)
-            if spelt != spans[0].text:
-                nothing_in(spelt, "behind escapes", "behind escapes", "text")
+            text = readable_text(raw, content_type)
+            if not text and compiled.blocking:
+                check_inspectable(exchange.policy, "bodies that are no text")
+            if (spelt := unescaped(text)) != text:
+                check([escaped_place(spelt)])
+            spans = [Span((), text, "text")] if text else []
         else:
-            if raw and stands_twice(raw):
+            if stands_twice(raw):
                 raise Refusal(400, "invalid_json", "invalid JSON body: a key stands twice in one object")
+            spans = request_spans(value)
     found = rules_on(spans, value)
     if told and found.masked and REDACTED_ENTRY not in exchange.rule_matches:
         exchange.rule_matches.append(REDACTED_ENTRY)
@@ -303,19 +287,6 @@ def _rules_on(
     if found.blocked:
         raise Refusal(403, "rule_violation", found.blocked)
     return found
-
-
-def _not_inspected(exchange: Exchange, what: str) -> None:
-    policy = exchange.policy
-    if policy is None or policy.policy.uninspected == "refuse":
-        raise Refusal(
-            403, "not_inspected", f"the policy's content rules cannot look into {what}, so none pass"
-        )
-
-
-def rule_failed(rules: tuple[Rule, ...], failed: RuleFailed) -> Refusal:
-    name = rules[failed.rule].name or rules[failed.rule].type
-    return Refusal(500, "rule_failed", f'rule {failed.rule} "{name}" could not be checked, so nothing passes')
 
 
 def _key_problem(exchange: Exchange, attempt: Attempt, setting: Setting) -> str:

@@ -192,7 +192,7 @@ async def _replayed(
         route(exchange, {}, setting)
         exchange.session = row.session_id
         counters.way = _answering(row, exchange.attempts)
-        masked = look(exchange, request.body, setting, [], []) if inspected else b""
+        masked = look(exchange, request, setting, [], []) if inspected else b""
         given, exchange.body = exchange.body, None
         await reserve(exchange, setting, cast(Counters, counters))
         check_key(exchange, setting)

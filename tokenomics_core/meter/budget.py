@@ -253,7 +253,7 @@ class Budget:
             limit.unit == "usd" and limit.limit is not None and limit.refuse for limit in limits
         )
         named = exchange.method == "POST" and bool(exchange.model)
-        unbilled = exchange.dialect.name == "unknown" and not named
+        unbilled = exchange.dialect.unknown and not named
         if unbilled or exchange.dialect.operation == "count_tokens":
             return []
         prices: list[Price | None] = []
@@ -275,7 +275,7 @@ class Budget:
         return prices
 
     def _wish(self, exchange: Exchange, model: str) -> _Wish:
-        if exchange.dialect.name == "unknown":
+        if exchange.dialect.unknown:
             named = exchange.method == "POST" and bool(exchange.model)
             return _Wish(UNKNOWN, 1, SHARE) if named else _Wish(0, 0)
         if exchange.body is None and exchange.dialect.name == "openai_realtime":
