@@ -12,7 +12,6 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 from tokenomics_cli.command import Invocation, command, new_app
 from tokenomics_cli.errors import CommandError
@@ -38,7 +37,6 @@ def serve(invocation: Invocation) -> int:
     if not (config.server.http_port or config.server.https_port):
         raise CommandError("no listener; set server.http_port or server.https_port")
     _refuse_a_second(config)
-    _log_to_stderr(config)
     first = not (config.dir / "keys").exists()
     return asyncio.run(_run(invocation, config, first))
 
@@ -161,15 +159,3 @@ def _refuse_a_second(config: Config) -> None:
             f"proxy already running at {url}. Use 'tokenomics stop' to stop it or "
             "'tokenomics run' to reuse the existing session"
         )
-
-
-def _log_to_stderr(config: Config) -> None:
-    handler: logging.Handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)
-    levels: dict[str, Any] = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
-    logging.getLogger("tokenomics").setLevel(levels.get(config.logging.level, logging.ERROR))
-    # mitmproxy logs addresses, heads and odd bytes of both sides at info.
-    logging.getLogger("mitmproxy").setLevel(logging.ERROR)
