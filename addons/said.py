@@ -20,14 +20,15 @@ LOGGED = "logged"
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """request: as it was sent, after masking. kind: its media type. head: of the answer, as the client got
-    it.
+    """request: as the client asked, after masking. sent: as it went to the provider, with what the gateway
+    adds. kind: its media type. head: of the answer, as the client got it.
 
     answer: masked, with placeholders where the client gets values back; None for what may not pass.
     logged: whether the log wants it.
     """
 
     request: bytes
+    sent: bytes
     kind: str
     head: Mapping[str, str]
     answer: bytes | Streamed | None
@@ -50,8 +51,10 @@ def said_of(flow: http.HTTPFlow, exchange: Exchange, services: Services) -> Said
         answer = capture.close()
     elif response.stream:
         answer = b""
+    sent = flow.request.raw_content or b""
     return Said(
-        request=body.render() if body is not None else flow.request.raw_content or b"",
+        request=body.render() if body is not None and writers else sent,
+        sent=sent,
         kind=flow.metadata[HEAD].get("content-type", ""),
         head=fields_of(response.headers),
         answer=answer,
@@ -65,7 +68,7 @@ def bodies_of(exchange: Exchange, said: Said | None) -> Bodies:
     if said is None or not exchange.sent:
         return NO_BODIES
     size = exchange.request_bytes if exchange.upload else 0
-    return Bodies(Body(said.request, said.kind, size), _answer(exchange, said))
+    return Bodies(Body(said.sent, said.kind, size), _answer(exchange, said))
 
 
 def _answer(exchange: Exchange, said: Said) -> Body:

@@ -64,6 +64,10 @@ class Services:
     """
 
     config: Config
+    read_config: Callable[[], Config]
+    """Reads it anew. Raises ConfigError, and so does `read_catalogue`."""
+
+    read_catalogue: Callable[[Config], Catalogue]
     environ: Mapping[str, str]
     catalogue: Catalogue
     store: TokenStore
@@ -129,11 +133,13 @@ class Services:
         if self.in_flight == 0:
             self.idle.set()
 
-    def reload(self, config: Config, catalogue: Catalogue) -> None:
-        """Takes over what may change while exchanges are under way: providers, defaults, log settings.
+    def reload(self) -> None:
+        """Reads the configuration anew, and takes over what may change while exchanges are under way.
 
-        Raises ConfigError for a log file that cannot be opened; then nothing was taken over.
+        Raises ConfigError for a broken file or a log file that cannot be opened; then nothing was taken over.
         """
+        config = self.read_config()
+        catalogue = self.read_catalogue(config)
         before, after = self.config.logging, config.logging
         moved = (after.file, after.proxy_log_file) != (before.file, before.proxy_log_file)
         try:
@@ -203,8 +209,13 @@ class Services:
         return Defaults(self.config.default_provider, self.config.server.upstream_url)
 
 
-def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: Path) -> Services:
-    """Opens everything the pipeline needs. Raises an error of one line when something is missing."""
+def start_services(
+    config: Config, environ: Mapping[str, str], cwd: Path, home: Path, read_config: Callable[[], Config]
+) -> Services:
+    """Opens everything the pipeline needs. Raises an error of one line when something is missing.
+
+    read_config: as `config` was read, for SIGHUP.
+    """
     messages = start_messages(config.logging)
     prepare_data_dir(config, with_config=True)
     now = lambda: datetime.now(UTC)  # noqa: E731
@@ -228,10 +239,13 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
         ) from None
     request_log = RequestLog(config.logging, _log_place(config.logging), debug=_debug_log(config.logging))
     messages.into(request_log)
+    read_catalogue = lambda config: load_catalogue(config, cwd, home, environ)  # noqa: E731
     return Services(
         config=config,
+        read_config=read_config,
+        read_catalogue=read_catalogue,
         environ=environ,
-        catalogue=load_catalogue(config, cwd, home, environ),
+        catalogue=read_catalogue(config),
         store=TokenStore(config.storage.db_path, keys),
         ledger=Ledger(
             config.dir / "ledger.db", on_written=lambda rows: written.extend(row.id for row in rows)

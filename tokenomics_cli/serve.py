@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tokenomics_cli.command import Invocation, command, new_app
 from tokenomics_cli.errors import CommandError
-from tokenomics_core.config import Config, ConfigError
-from tokenomics_core.providers import Catalogue, load_catalogue
+from tokenomics_core.config import Config
+from tokenomics_core.providers import Catalogue
 
 log = logging.getLogger("tokenomics")
 
@@ -52,7 +52,7 @@ async def _run(invocation: Invocation, config: Config, first: bool) -> int:
     from addons.tokenomics import pipeline
 
     cwd, home = Path.cwd(), Path.home()
-    services = start_services(config, os.environ, cwd, home)
+    services = start_services(config, os.environ, cwd, home, invocation.read_config)
     _warn_of_unknown_provider(config, services.catalogue)
     master = Master(options.Options())
     master.addons = Dispatch(master)
@@ -70,18 +70,6 @@ async def _run(invocation: Invocation, config: Config, first: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, master.shutdown)
-
-    def reload() -> None:
-        """A broken file leaves what was in force."""
-        try:
-            fresh = invocation.read_config()
-            services.reload(fresh, load_catalogue(fresh, cwd, home, os.environ))
-        except ConfigError as error:
-            log.error("not reloaded: %s", error)
-        else:
-            log.warning("providers, defaults and log settings were reloaded")
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         await master.run()
     except SystemExit:
