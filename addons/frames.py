@@ -33,6 +33,7 @@ from tokenomics_core.guard.violation import RuleViolation
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.policy import ResolvedPolicy
 from tokenomics_core.refusal import Refusal
+from tokenomics_core.request_log import NO_BODIES, Bodies, Body
 from tokenomics_core.routing import Aim, plan
 from tokenomics_core.scrub import scrub
 
@@ -352,7 +353,10 @@ class Frames:
         connection.running.pop(turn, None)
         exchange.answer = turn.answer
         self.services.end()
-        await write_down(exchange, self.services, "frame", connection.upgrade.id)
+        bodies = NO_BODIES
+        if turn.body is not None and exchange.sent and self.services.request_log.wants_requests:
+            bodies = Bodies(request=Body(turn.body.render()))
+        await write_down(exchange, self.services, "frame", connection.upgrade.id, bodies=bodies)
 
     async def _refuse(
         self, flow: http.HTTPFlow, connection: Connection, message: WebSocketMessage, refusal: Refusal

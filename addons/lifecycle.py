@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 
 from mitmproxy import ctx
 
@@ -12,6 +13,7 @@ from addons import engine
 from addons.services import Services, in_thread
 from addons.session import Session
 from tokenomics_core.certificates import combine_own_certificate, ensure_bundle
+from tokenomics_core.config import ConfigError
 from tokenomics_core.counters import CountersUnavailable
 from tokenomics_core.events import server_start
 from tokenomics_core.ledger import clean
@@ -30,6 +32,7 @@ class Lifecycle:
         self.keeper: asyncio.Task[None] | None = None
 
     def load(self, loader: object) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         server = self.services.config.server
         engine.install(
             engine.Limits(
@@ -39,6 +42,15 @@ class Lifecycle:
                 max_body=int(server.max_body_mb * 1024 * 1024),
             )
         )
+
+    def _reload(self) -> None:
+        """A broken file leaves what was in force."""
+        try:
+            self.services.reload()
+        except ConfigError as error:
+            log.error("not reloaded: %s", error)
+        else:
+            log.warning("providers, defaults and log settings were reloaded")
 
     def configure(self, updated: set[str]) -> None:
         """Setting options calls this again: once is enough."""

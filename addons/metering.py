@@ -14,16 +14,18 @@ from addons.answer import exchange_of, fields_of, refuse
 from addons.engine import Cut
 from addons.guarded import guarded
 from addons.guardrails import LARGE, rule_refusal, told
+from addons.said import LOGGED
 from addons.services import Services, in_thread
 from addons.tap import Binary, Tap
 from tokenomics_core.exchange import Exchange
 from tokenomics_core.guard.answer import AnswerGuard
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.violation import RuleViolation
-from tokenomics_core.memory import Capture, restores, unrestored
+from tokenomics_core.memory import CAPTURED, Capture, restores, unrestored
 from tokenomics_core.meter.headers import standing_headers
 from tokenomics_core.metrics import server_timing
 from tokenomics_core.refusal import Refusal
+from tokenomics_core.request_log import BODY_KEPT
 from tokenomics_core.scrub import StreamScrubber, scrub
 
 log = logging.getLogger("tokenomics")
@@ -72,6 +74,7 @@ class Metering:
                 exchange.timings.values()
             )
             response.headers.add("server-timing", server_timing(exchange.timings))
+        flow.metadata[LOGGED] = self.services.request_log.wants_responses
         head = fields_of(response.headers)
         exchange.upstream_headers = {name: head[name][:256] for name in _NAMED_IN_RECORDS & head.keys()}
         kind = head.get("content-type", "").partition(";")[0].strip().lower()
@@ -105,10 +108,12 @@ class Metering:
         clean = scrub(raw, flow.metadata.get("secret", b""))
         _read(exchange, raw)
         guard = self._guard(exchange)
-        if restores(guard) and response.status_code < 400 and self.services.writers(exchange):
+        good = response.status_code < 400
+        differs = restores(guard) if good else not guard.idle
+        if differs and (flow.metadata.get(LOGGED) or (good and self.services.writers(exchange))):
             whole = clean
             flow.metadata["unrestored"] = await in_thread(lambda: unrestored(guard, whole))
-        if response.status_code < 400 and not guard.idle:
+        if good and not guard.idle:
             try:
                 clean = await _inspected(guard, clean, fields_of(response.headers).get("content-type", ""))
             except (RuleViolation, RuleFailed) as error:
@@ -161,8 +166,10 @@ class Metering:
         tokens = self.services.tokenizer.counter(attempt.model if attempt else exchange.model)
         guard = self._guard(exchange)
         tap = Tap(exchange, reader, None if guard.idle else guard, StreamScrubber(secret), decompress, tokens)
-        if exchange.model and self.services.writers(exchange):
-            tap.capture = flow.metadata["capture"] = Capture(framing, guard, secret)
+        kept = exchange.model and self.services.writers(exchange)
+        if kept or flow.metadata[LOGGED]:
+            most = CAPTURED if kept else BODY_KEPT
+            tap.capture = flow.metadata["capture"] = Capture(framing, guard, secret, limit=most)
         flow.metadata["tap"] = tap
         response.stream = tap
         if response.headers.pop("content-length", None) is not None:

@@ -7,8 +7,9 @@ import logging
 
 from mitmproxy import http
 
-from addons.answer import HEAD, exchange_of, fields_of
+from addons.answer import HEAD, exchange_of
 from addons.guarded import guarded
+from addons.said import Said, bodies_of, said_of
 from addons.services import Services, in_thread
 from tokenomics_core.counters.question import Limit, Settled
 from tokenomics_core.dialects.base import Usage
@@ -21,6 +22,7 @@ from tokenomics_core.meter.headers import settled_headers
 from tokenomics_core.meter.prices import Cost, Price, cost
 from tokenomics_core.meter.thresholds import crossed, warning
 from tokenomics_core.refusal import Refusal
+from tokenomics_core.request_log import NO_BODIES, Bodies
 from tokenomics_core.scrub import scrub
 
 log = logging.getLogger("tokenomics")
@@ -75,36 +77,36 @@ class Records:
             return
         if exchange.answer is not None and exchange.answer.error and not exchange.error:
             # The provider's own words, inside a stream that began well.
-            said = scrub(exchange.answer.error.encode(), flow.metadata.get("secret", b""))
-            exchange.error = said.decode("utf-8", "replace")
+            words = scrub(exchange.answer.error.encode(), flow.metadata.get("secret", b""))
+            exchange.error = words.decode("utf-8", "replace")
         try:
-            await write_down(exchange, self.services, "upgrade" if exchange.status == 101 else "request")
-            self._remember(flow, exchange)
+            said = said_of(flow, exchange, self.services)
+            await write_down(
+                exchange,
+                self.services,
+                "upgrade" if exchange.status == 101 else "request",
+                bodies=bodies_of(exchange, said),
+            )
+            self._remember(flow, exchange, said)
         finally:
             # Not before the row is with the ledger: a stop closes it when nothing is in flight.
             if flow.metadata.pop("in_flight", False):
                 self.services.end()
 
-    def _remember(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+    def _remember(self, flow: http.HTTPFlow, exchange: Exchange, said: Said | None) -> None:
         """Hands the conversation over, for those who may keep it."""
-        attempt, response = exchange.attempt, flow.response
-        if attempt is None or response is None or exchange.status == 101:
+        if said is None:
             return
         writers = self.services.writers(exchange)
         if not (writers or writers.problem):
             return
-        body = exchange.body_for(attempt)
-        capture = flow.metadata.get("capture")
-        answer = flow.metadata.get("unrestored", response.raw_content)
-        if capture is None and response.stream:
-            answer = b""
         record = record_of(
             exchange,
             self.services.now(),
             request_headers=flow.metadata[HEAD].items(),
-            request_body=body.render() if body is not None else flow.request.raw_content or b"",
-            response_headers=fields_of(response.headers).items(),
-            answer=capture or answer,
+            request_body=said.request,
+            response_headers=said.head.items(),
+            answer=said.answer,
             answer_size=exchange.response_bytes,
             most=most_kept(writers),
         )
@@ -123,7 +125,9 @@ def _outcome(message: str) -> tuple[int, str]:
     return 0, "the exchange broke off"
 
 
-async def write_down(exchange: Exchange, services: Services, kind: Kind, parent_id: str = "") -> None:
+async def write_down(
+    exchange: Exchange, services: Services, kind: Kind, parent_id: str = "", *, bodies: Bodies = NO_BODIES
+) -> None:
     """The one place where an exchange becomes a row, and its lease is settled with it."""
     usage, estimated = await settle_usage(exchange, services)
     if (placing := services.placing.get(exchange.id)) is not None:
@@ -152,7 +156,7 @@ async def write_down(exchange: Exchange, services: Services, kind: Kind, parent_
     services.metrics.add(row)
     if services.telemetry is not None:
         services.telemetry.add(row)
-    services.request_log.add(row)
+    services.request_log.add(row, bodies)
     services.events.emit(*events_of(row, settled=settled, agent=exchange.agent))
     exchange.recorded = True
     exchange.cost = bill.usd if bill is not None else None

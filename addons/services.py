@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from addons.messages import start_messages
 from tokenomics_core.certificates import Certificates, ensure_certificates
-from tokenomics_core.config import Config, ConfigError, prepare_data_dir
+from tokenomics_core.config import Config, ConfigError, Logging, prepare_data_dir
 from tokenomics_core.counters import Counters, Limit, Owners, open_counters
 from tokenomics_core.events import Emitter, OutboxError
 from tokenomics_core.exchange import Attempt, Exchange
@@ -39,7 +40,7 @@ from tokenomics_core.meter.tokenizer import Tokenizer
 from tokenomics_core.metrics import Metrics
 from tokenomics_core.policy import ResolvedPolicy
 from tokenomics_core.providers import Catalogue, load_catalogue
-from tokenomics_core.request_log import DebugLog, LogFile, RequestLog
+from tokenomics_core.request_log import DebugLog, LogFile, MessageHandler, RequestLog
 from tokenomics_core.routing import Defaults
 from tokenomics_core.telemetry import start_telemetry
 from tokenomics_core.tokens import Keys, TokenStore, load_keys
@@ -63,12 +64,17 @@ class Services:
     """
 
     config: Config
+    read_config: Callable[[], Config]
+    """Reads it anew. Raises ConfigError, and so does `read_catalogue`."""
+
+    read_catalogue: Callable[[Config], Catalogue]
     environ: Mapping[str, str]
     catalogue: Catalogue
     store: TokenStore
     ledger: Ledger
     stats: Stats
     request_log: RequestLog
+    messages: MessageHandler
     tokenizer: Tokenizer
     certificates: Certificates
     now: Callable[[], datetime]
@@ -127,8 +133,19 @@ class Services:
         if self.in_flight == 0:
             self.idle.set()
 
-    def reload(self, config: Config, catalogue: Catalogue) -> None:
-        """Takes over what may change while exchanges are under way: providers, defaults, log settings."""
+    def reload(self) -> None:
+        """Reads the configuration anew, and takes over what may change while exchanges are under way.
+
+        Raises ConfigError for a broken file or a log file that cannot be opened; then nothing was taken over.
+        """
+        config = self.read_config()
+        catalogue = self.read_catalogue(config)
+        before, after = self.config.logging, config.logging
+        moved = (after.file, after.proxy_log_file) != (before.file, before.proxy_log_file)
+        try:
+            place = _log_place(after) if moved else None
+        except OSError as error:
+            raise ConfigError(f"logging.file.path: {after.file.path}: {error.strerror}") from None
         self.catalogue = catalogue
         self.config = self.config.model_copy(
             update={
@@ -139,7 +156,8 @@ class Services:
                 "errors": config.errors,
             }
         )
-        self.request_log.settings = config.logging
+        self.request_log.apply(after, place=place, debug=_debug_log(after) if moved else None)
+        self.messages.apply(after)
 
     async def forget_written(self) -> None:
         """Tells the journal what the ledger has."""
@@ -191,8 +209,14 @@ class Services:
         return Defaults(self.config.default_provider, self.config.server.upstream_url)
 
 
-def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: Path) -> Services:
-    """Opens everything the pipeline needs. Raises an error of one line when something is missing."""
+def start_services(
+    config: Config, environ: Mapping[str, str], cwd: Path, home: Path, read_config: Callable[[], Config]
+) -> Services:
+    """Opens everything the pipeline needs. Raises an error of one line when something is missing.
+
+    read_config: as `config` was read, for SIGHUP.
+    """
+    messages = start_messages(config.logging)
     prepare_data_dir(config, with_config=True)
     now = lambda: datetime.now(UTC)  # noqa: E731
     tokenizer = Tokenizer()
@@ -213,16 +237,22 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
         raise ConfigError(
             f"{owners.directory} cannot be written: {error.strerror}; check its owner, mode and disk"
         ) from None
+    request_log = RequestLog(config.logging, _log_place(config.logging), debug=_debug_log(config.logging))
+    messages.into(request_log)
+    read_catalogue = lambda config: load_catalogue(config, cwd, home, environ)  # noqa: E731
     return Services(
         config=config,
+        read_config=read_config,
+        read_catalogue=read_catalogue,
         environ=environ,
-        catalogue=load_catalogue(config, cwd, home, environ),
+        catalogue=read_catalogue(config),
         store=TokenStore(config.storage.db_path, keys),
         ledger=Ledger(
             config.dir / "ledger.db", on_written=lambda rows: written.extend(row.id for row in rows)
         ),
         stats=Stats(),
-        request_log=RequestLog(config.logging, _log_place(config), debug=_debug_log(config)),
+        request_log=request_log,
+        messages=messages,
         tokenizer=tokenizer,
         certificates=ensure_certificates(config.server.tls.cert_dir, config.server.tls.hosts, now()),
         now=now,
@@ -279,17 +309,17 @@ def _shared_vaults(config: Config, keys: Keys) -> SharedVaults | None:
     return SharedVaults(config.session.redis, keys.encryption_secret)
 
 
-def _log_place(config: Config) -> TextIO | LogFile:
+def _log_place(settings: Logging) -> TextIO | LogFile:
     """Where request lines go: the log file when there is one, else standard output."""
-    file = config.logging.file
+    file = settings.file
     if not file.enabled:
         return sys.stdout
     return LogFile(file.path, max_bytes=int(file.max_mb * 2**20), keep=file.keep)
 
 
-def _debug_log(config: Config) -> DebugLog:
-    file = config.logging.file
-    return DebugLog(config.logging.proxy_log_file, max_bytes=int(file.max_mb * 2**20), keep=file.keep)
+def _debug_log(settings: Logging) -> DebugLog:
+    file = settings.file
+    return DebugLog(settings.proxy_log_file, max_bytes=int(file.max_mb * 2**20), keep=file.keep)
 
 
 async def in_thread[T](work: Callable[[], T]) -> T:

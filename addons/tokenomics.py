@@ -51,12 +51,15 @@ def pipeline(services: Services) -> list[Any]:
 
 
 def _for_mitmdump() -> list[Any]:
-    from tokenomics_core.config import load_config, load_dotenv_files
+    from tokenomics_core.config import Config, load_config, load_dotenv_files
 
     cwd, home = Path.cwd(), Path.home()
     environ = load_dotenv_files(os.environ, cwd, home)
-    config = load_config(path=None, dir=None, db=None, environ=environ, cwd=cwd, home=home)
-    return pipeline(start_services(config, environ, cwd, home))
+
+    def read() -> Config:
+        return load_config(path=None, dir=None, db=None, environ=environ, cwd=cwd, home=home)
+
+    return pipeline(start_services(read(), environ, cwd, home, read))
 
 
 if __name__.startswith("__mitmproxy_script__"):

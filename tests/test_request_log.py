@@ -8,26 +8,29 @@ import subprocess
 import sys
 import threading
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from tests.ledger.build import KEY, START, TOKEN_HASH, WRAPPER, a_row, an_exchange, row_of
-from tokenomics_core.config.schema import Logging
+from tokenomics_core.config import ConfigError, Logging
 from tokenomics_core.ledger import Row
 from tokenomics_core.request_log import (
+    Bodies,
+    Body,
     DebugLog,
     LogFile,
-    MessageFormatter,
     MessageHandler,
     RequestLog,
     always_logged,
     entry,
+    formatted,
     line,
     set_level,
     tokengate_entry,
 )
+from tokenomics_core.request_log.bodies import BODY_LIMIT
 from tokenomics_core.request_log.hiding import CUT, body_text
-from tokenomics_core.request_log.log import BODY_LIMIT
 
 FULL_ORDER = [
     "timestamp",
@@ -321,9 +324,10 @@ def test_lines_of_requests_are_of_level_info(changes, both):
 def test_bodies_are_logged_where_they_are_asked_for(form):
     stream = io.StringIO()
     log = RequestLog(settings(request_body=True, format=form), stream)
-    log.add(a_row(1), request_body=b'{"say": "hello\nworld"}', response_body=b"an answer")
-    log.settings = settings(response_body=True, format=form)
-    log.add(a_row(2), request_body="a question", response_body="an answer")
+    log.add(a_row(1), Bodies(Body(b'{"say": "hello\nworld"}'), Body(b"an answer")))
+    assert log.flush()
+    log.apply(settings(response_body=True, format=form))
+    log.add(a_row(2), Bodies(Body("a question"), Body("an answer")))
     assert log.close()
     first, second = stream.getvalue().splitlines()
     assert "hello" in first
@@ -439,6 +443,85 @@ def test_a_disk_that_is_gone_costs_lines(tmp_path):
     assert log.dropped == 1
 
 
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (Body(), ""),
+        (Body(b"hello", "text/plain; charset=UTF-8"), "hello"),
+        (Body(b"hello", "text/plain; charset=utf-7"), "[binary, 5 bytes]"),
+        (Body(b"hello", "multipart/form-data; boundary=x"), "[binary, 5 bytes]"),
+        (Body(b"\x89PNG\r\n\x1a\n", ""), "[binary, 8 bytes]"),
+        (Body(b"a\0b", "application/json"), "[binary, 3 bytes]"),
+        (Body(b"", "audio/mpeg", 12345), "[binary, 12345 bytes]"),
+        (Body(b"", "application/json", 70), "[not kept, 70 bytes]"),
+        (Body("", "", 70), "[not kept, 70 bytes]"),
+        # A character that the beginning cuts.
+        (Body("\u00e9".encode() * 20_000).beginning(), "\u00e9" * BODY_LIMIT + CUT),
+        (Body(b"x" + "\u00e9".encode() * 20_000).beginning(), "x" + "\u00e9" * (BODY_LIMIT - 1) + CUT),
+        (Body("\u00e9" * 90_000).beginning(), "\u00e9" * BODY_LIMIT + CUT),
+    ],
+)
+def test_a_body_as_text(body, shown):
+    assert body.text() == shown
+
+
+def test_a_slow_place_costs_bodies_before_lines(tmp_path):
+    """What waits must not fill the memory."""
+    reading, writing = os.pipe()
+    stuck = os.fdopen(writing, "w")
+    log = RequestLog(settings(request_body=True), stuck)
+    body = Bodies(Body(b"x" * BODY_LIMIT))
+    for number in range(2000):
+        log.add(a_row(number), body)
+    waiting = sum(bool(each.bodies.request.data) for each in log._writer._queue)
+    assert 500 <= waiting <= 502
+    reader = threading.Thread(target=Path(f"/dev/fd/{reading}").read_bytes)
+    reader.start()
+    assert log.close(20)
+    stuck.close()
+    reader.join(20)
+    os.close(reading)
+
+
+def test_hashes_are_hidden_wherever_they_stand(tmp_path):
+    config = settings(hide_token_hash=True, level="debug", request_body=True)
+    stream = io.StringIO()
+    log = RequestLog(config, stream, debug=DebugLog(tmp_path / "proxy.log"))
+    row = a_row(
+        1,
+        error=f"token {TOKEN_HASH[:16]} is frozen",
+        refusal="frozen",
+        upstream_request_id="0123456789abcdef",
+    )
+    log.add(row, Bodies(Body(f"my hash is {TOKEN_HASH}")))
+    assert log.close()
+    for written in (stream.getvalue(), (tmp_path / "proxy.log").read_text()):
+        assert TOKEN_HASH[:16] not in written
+        assert "token **** is frozen" in written
+    assert "0123456789abcdef" in stream.getvalue()
+
+
+def test_settings_and_places_change_while_it_runs(tmp_path):
+    stream = io.StringIO()
+    log = RequestLog(settings(), stream)
+    log.add(a_row(1))
+    assert log.flush()
+    there = LogFile(tmp_path / "new.log")
+    log.apply(
+        settings(file={"enabled": True}, format="text"), place=there, debug=DebugLog(tmp_path / "p.log")
+    )
+    log.add(a_row(2))
+    assert log.flush()
+    log.apply(settings(level="debug"), place=stream)
+    log.add(a_row(3))
+    assert log.close()
+    assert len(lines_of(tmp_path / "new.log")) == 1
+    assert f"{START.year}" in (tmp_path / "p.log").read_text()
+    assert len(stream.getvalue().splitlines()) == 2
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        there.write("closed")
+
+
 # What the gateway itself has to say.
 
 
@@ -456,9 +539,10 @@ def logger():
 def test_messages_are_lines_among_the_others(logger, form):
     stream = io.StringIO()
     log = RequestLog(settings(format=form, file={"enabled": True}), stream)
-    logger.addHandler(MessageHandler(log, "warn"))
-    set_level("error", "debug")
-    logger.info("too quiet")
+    handler = MessageHandler(log.settings, io.StringIO())
+    handler.into(log)
+    logger.addHandler(handler)
+    logger.debug("too quiet")
     try:
         raise ValueError(KEY)
     except ValueError:
@@ -466,9 +550,12 @@ def test_messages_are_lines_among_the_others(logger, form):
     log.add(a_row(1))
     assert log.close()
     message, request = stream.getvalue().splitlines()
-    said = f"token {TOKEN_HASH[:16]}: 80 % of budget is used (ValueError)"
+    said = f"token {TOKEN_HASH[:16]}: 80 % of budget is used (ValueError at {os.path.basename(__file__)}:000)"
+    message = re.sub(r":[0-9]+\)", ":000)", message)
     if form == "text":
-        assert message.endswith(f" WARNING {logger.name}: {said}")
+        assert re.fullmatch(
+            rf"[0-9-]{{10}}T[0-9:]{{8}}\.[0-9]{{6}}Z WARNING {re.escape(f'{logger.name}: {said}')}", message
+        )
     else:
         told = json.loads(message)
         assert re.fullmatch(r"[0-9-]{10}T[0-9:]{8}\.[0-9]{6}Z", told.pop("timestamp"))
@@ -478,8 +565,75 @@ def test_messages_are_lines_among_the_others(logger, form):
 
 def test_hashes_are_hidden_in_messages_too():
     shown = logging.LogRecord("tokenomics", 30, "", 0, f"token {TOKEN_HASH[:16]} and {TOKEN_HASH}", (), None)
-    formatter = MessageFormatter(lambda: settings(hide_token_hash=True), json=False)
-    assert formatter.format(shown).endswith("token **** and ****")
+    assert formatted(shown, json=False, hide_token_hash=True).endswith("token **** and ****")
+
+
+def stream_of(**changes):
+    """What the terminal and the file show of one message of each level."""
+    config = settings(format="text", **changes)
+    stream, file = io.StringIO(), io.StringIO()
+    log = RequestLog(config, file)
+    handler = MessageHandler(config, stream)
+    handler.into(log)
+    for number, level in ((10, "debug"), (20, "info"), (30, "warn"), (40, "error")):
+        handler.handle(logging.LogRecord("tokenomics", number, "", 0, f"of {level}", (), None))
+    handler.flush()
+    assert log.close()
+    return [[line.rpartition(" ")[2] for line in each.getvalue().splitlines()] for each in (stream, file)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown", "filed"),
+    [
+        ({}, ["info", "warn", "error"], []),
+        ({"level": "debug"}, ["debug", "info", "warn", "error"], []),
+        ({"level": "error"}, ["error"], []),
+        ({"file": {"enabled": True}}, ["warn", "error"], ["info", "warn", "error"]),
+        ({"level": "debug", "file": {"enabled": True, "level": "error"}}, ["warn", "error"], ["error"]),
+        (
+            {"level": "error", "file": {"enabled": True, "level": "debug"}},
+            ["error"],
+            ["debug", "info", "warn", "error"],
+        ),
+    ],
+)
+def test_what_goes_to_the_terminal_and_what_into_the_file(logger, changes, shown, filed):
+    assert stream_of(**changes) == [shown, filed]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_people_read_text_at_a_terminal_whatever_the_form_of_the_log(logger):
+    terminal = Terminal()
+    handler = MessageHandler(settings(format="json"), terminal)
+    handler.handle(logging.LogRecord("tokenomics", 30, "", 0, "hello", (), None))
+    handler.flush()
+    assert terminal.getvalue().endswith("Z WARNING tokenomics: hello\n")
+
+
+def test_words_of_our_own_errors_are_shown_and_those_of_others_are_not(logger):
+    said = []
+    for error in (ConfigError("server.http_port is 'x'; write a number"), ValueError(f"what it held: {KEY}")):
+        info = (type(error), error, None)
+        record = logging.LogRecord("mitmproxy", 40, "", 0, "error in script", (), info)
+        said.append(formatted(record, json=False).partition(": ")[2])
+    assert said == [
+        "error in script: server.http_port is 'x'; write a number",
+        "error in script (ValueError)",
+    ]
+
+
+def test_a_lone_surrogate_costs_no_line(logger):
+    stream = io.StringIO()
+    log = RequestLog(settings(response_body=True), stream)
+    log.add(a_row(1), Bodies(response=Body("half \ud83d of it")))
+    log.add(a_row(2))
+    assert log.close()
+    assert json.loads(stream.getvalue().splitlines()[0])["response_body"] == "half ? of it"
+    assert len(stream.getvalue().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -567,11 +721,14 @@ def test_no_secret_in_anything_that_is_written(tmp_path, logger, form, secret):
         format=form, level="debug", request_body=True, response_body=True, file={"enabled": True}
     )
     log = RequestLog(config, LogFile(tmp_path / "t.log"), debug=DebugLog(tmp_path / "proxy.log"))
-    logger.addHandler(MessageHandler(log, "debug"))
-    set_level("debug")
-    log.add(row, request_body=json.dumps({"say": text}).encode(), response_body=text)
+    handler = MessageHandler(config, io.StringIO())
+    handler.into(log)
+    logger.addHandler(handler)
+    log.add(row, Bodies(Body(json.dumps({"say": text}).encode()), Body(text)))
     logger.error("failed on %s", text)
     assert log.close()
+    handler.flush()
+    assert secret not in handler._stream.getvalue()
     for name in ("t.log", "proxy.log"):
         written = (tmp_path / name).read_text()
         assert "[hidden]" in written

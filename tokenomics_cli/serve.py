@@ -12,12 +12,11 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 from tokenomics_cli.command import Invocation, command, new_app
 from tokenomics_cli.errors import CommandError
-from tokenomics_core.config import Config, ConfigError
-from tokenomics_core.providers import Catalogue, load_catalogue
+from tokenomics_core.config import Config
+from tokenomics_core.providers import Catalogue
 
 log = logging.getLogger("tokenomics")
 
@@ -38,7 +37,6 @@ def serve(invocation: Invocation) -> int:
     if not (config.server.http_port or config.server.https_port):
         raise CommandError("no listener; set server.http_port or server.https_port")
     _refuse_a_second(config)
-    _log_to_stderr(config)
     first = not (config.dir / "keys").exists()
     return asyncio.run(_run(invocation, config, first))
 
@@ -54,7 +52,7 @@ async def _run(invocation: Invocation, config: Config, first: bool) -> int:
     from addons.tokenomics import pipeline
 
     cwd, home = Path.cwd(), Path.home()
-    services = start_services(config, os.environ, cwd, home)
+    services = start_services(config, os.environ, cwd, home, invocation.read_config)
     _warn_of_unknown_provider(config, services.catalogue)
     master = Master(options.Options())
     master.addons = Dispatch(master)
@@ -72,18 +70,6 @@ async def _run(invocation: Invocation, config: Config, first: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, master.shutdown)
-
-    def reload() -> None:
-        """A broken file leaves what was in force."""
-        try:
-            fresh = invocation.read_config()
-            services.reload(fresh, load_catalogue(fresh, cwd, home, os.environ))
-        except ConfigError as error:
-            log.error("not reloaded: %s", error)
-        else:
-            log.warning("providers, defaults and log settings were reloaded")
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         await master.run()
     except SystemExit:
@@ -161,15 +147,3 @@ def _refuse_a_second(config: Config) -> None:
             f"proxy already running at {url}. Use 'tokenomics stop' to stop it or "
             "'tokenomics run' to reuse the existing session"
         )
-
-
-def _log_to_stderr(config: Config) -> None:
-    handler: logging.Handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)
-    levels: dict[str, Any] = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
-    logging.getLogger("tokenomics").setLevel(levels.get(config.logging.level, logging.ERROR))
-    # mitmproxy logs addresses, heads and odd bytes of both sides at info.
-    logging.getLogger("mitmproxy").setLevel(logging.ERROR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -220,7 +221,8 @@ def test_a_budget_that_warns_refuses_nothing(governed: Governed) -> None:
     assert [row["output_tokens"] for row in rows_of(caller.proxy, token.hash, 6)] == [20] * 6
     log = caller.proxy.wait_for(caller.proxy.output.read_text, lambda text: "watched-one" in text)
     (line,) = [line for line in log.splitlines() if "watched-one" in line]
-    assert re.search(r'60 % of budget "watched-one" is used: \d+ tokens of 50 tokens', line)
+    said = json.loads(line)["message"]
+    assert re.search(r'60 % of budget "watched-one" is used: \d+ tokens of 50 tokens', said)
     assert token.key not in log
 
 

@@ -53,7 +53,7 @@ def record_of(
     request_headers: Iterable[tuple[str, str]],
     request_body: bytes,
     response_headers: Iterable[tuple[str, str]],
-    answer: bytes | Capture | None,
+    answer: bytes | Streamed | Capture | None,
     answer_size: int = 0,
     most: int = LIMIT,
 ) -> Record | None:

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tokenomics_core.ledger.row import Row, timestamp
-from tokenomics_core.request_log.entry import HIDDEN_HASH
-from tokenomics_core.request_log.hiding import without_secrets
+from tokenomics_core.request_log.hiding import without_hash, without_secrets
 from tokenomics_core.request_log.log_file import LogFile
 
 
@@ -32,11 +31,23 @@ class DebugLog:
         except OSError:
             return
 
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
 
 def debug_lines(row: Row, *, hide_token_hash: bool = False) -> Iterator[str]:
     """Lines without their ends, each with the time at which the request ended, and its id."""
+    for line in _lines(row):
+        # Of many lines in one: what a provider says stands in one as well.
+        line = " ".join(line.split())
+        yield without_hash(line, row.token_hash) if hide_token_hash else line
+
+
+def _lines(row: Row) -> Iterator[str]:
     begin = f"{timestamp(row.ended_at)} {row.id}"
-    token = (HIDDEN_HASH if hide_token_hash else row.token_hash[:16]) if row.token_hash else "unknown"
+    token = row.token_hash[:16] or "unknown"
     session = f", session {row.session_id}" if row.session_id else ""
     yield f"{begin} {row.method} {row.path} ({row.ingress}, {row.dialect}): token {token}{session}"
     if row.refusal:

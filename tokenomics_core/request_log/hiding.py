@@ -31,17 +31,31 @@ def without_hashes(text: str) -> str:
     return _HASH.sub("****", text)
 
 
+def looked_at(limit: int) -> int:
+    """Bytes, or characters, that `body_text` wants of a body: a character has four bytes at most."""
+    return 4 * (limit + _MORE)
+
+
 def body_text(body: bytes | str, limit: int) -> str:
     """A body as text of at most limit characters, and ``[cut]`` where there was more.
 
     Secrets are hidden first, so that none is left whole by being cut.
     """
     if isinstance(body, bytes):
-        # A character has four bytes at most.
-        body = body[: 4 * (limit + _MORE)].decode("utf-8", "replace")
+        body = body[: looked_at(limit)].decode("utf-8", "replace")
+    else:
+        # A lone surrogate, which an answer can spell in JSON, fits no file.
+        body = body[: looked_at(limit)].encode("utf-8", "replace").decode()
     # A little of what lies behind is looked at too, for a secret at the border.
     text = without_secrets(body[: limit + _MORE])
     return text if len(body) <= limit else text[:limit] + CUT
+
+
+def without_hash(text: str, token_hash: str) -> str:
+    """The text without this token's hash, whole or begun."""
+    if not token_hash:
+        return text
+    return text.replace(token_hash, "****").replace(token_hash[:16], "****")
 
 
 def _hidden_login(found: Any) -> str:

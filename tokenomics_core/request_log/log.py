@@ -10,12 +10,14 @@ from typing import Protocol
 
 from tokenomics_core.ledger.row import Row
 from tokenomics_core.ledger.writer import BatchWriter, QueueFull, WriterClosed
+from tokenomics_core.request_log.bodies import NO_BODIES, Bodies, Body
 from tokenomics_core.request_log.debug_log import DebugLog
 from tokenomics_core.request_log.entry import always_logged, line
-from tokenomics_core.request_log.hiding import body_text, without_secrets
+from tokenomics_core.request_log.hiding import without_hash, without_secrets
+from tokenomics_core.request_log.log_file import LogFile
 
-BODY_LIMIT = 8192
-"""Characters of a body that are logged."""
+_BODIES_WAITING = 500
+"""Lines that wait for a slow place before bodies are left out of further ones."""
 
 
 class FileSettings(Protocol):
@@ -70,13 +72,12 @@ class Place(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Request:
     row: Row
-    request_body: bytes | str
-    response_body: bytes | str
+    bodies: Bodies
     wanted: bool
 
 
 class RequestLog:
-    """Writes rows as lines to a place, which stays the caller's to close. `settings` may be changed.
+    """Writes rows as lines to a place, which stays the caller's to close. `apply` changes settings and place.
 
     debug: what writes the debug log, which there is at level ``debug`` only.
     dropped: lines that were not written, because the place was too slow or gone.
@@ -89,6 +90,7 @@ class RequestLog:
         self._place = place
         self._debug = debug
         self.dropped = 0
+        self._next: tuple[Place | None, DebugLog | None] = (None, None)
         self._writer = BatchWriter[_Request | str]("request-log", self._write, capacity=capacity)
 
     @property
@@ -96,24 +98,57 @@ class RequestLog:
         """Lines not yet written."""
         return self._writer.backlog
 
-    def wants(self, row: Row) -> bool:
-        """Whether there will be a line. Lines of requests are of level ``info``."""
+    @property
+    def wants_requests(self) -> bool:
+        """Whether lines hold what was asked."""
+        return self.settings.request_body and self._wants_bodies
+
+    @property
+    def wants_responses(self) -> bool:
+        """Whether lines hold what was answered."""
+        return self.settings.response_body and self._wants_bodies
+
+    @property
+    def _wants_bodies(self) -> bool:
+        # TokenGate's lines have no place for them.
+        return self._lines_wanted and self.settings.format != "tokengate"
+
+    @property
+    def _lines_wanted(self) -> bool:
         settings = self.settings
         level = settings.file.level if settings.file.enabled else settings.level
-        return (not settings.disable_request and level in ("debug", "info")) or always_logged(row)
+        return not settings.disable_request and level in ("debug", "info")
 
-    def add(self, row: Row, *, request_body: bytes | str = b"", response_body: bytes | str = b"") -> None:
-        """Logs the row if the settings want it, and returns at once.
+    def wants(self, row: Row) -> bool:
+        """Whether there will be a line. Lines of requests are of level ``info``."""
+        return self._lines_wanted or always_logged(row)
 
-        The bodies are those that went on, after masking; they are logged where the settings say so.
-        """
-        settings = self.settings
+    def add(self, row: Row, bodies: Bodies = NO_BODIES) -> None:
+        """Logs the row if the settings want it, and returns at once. Bodies are logged where they say so."""
         wanted = self.wants(row)
-        if not wanted and (self._debug is None or settings.level != "debug"):
+        if not wanted and (self._debug is None or self.settings.level != "debug"):
             return
-        asked = request_body if settings.request_body else b""
-        answered = response_body if settings.response_body else b""
-        self._put(_Request(row, asked, answered, wanted))
+        if bodies is not NO_BODIES:
+            bodies = self._kept(bodies)
+        self._put(_Request(row, bodies, wanted))
+
+    def _kept(self, bodies: Bodies) -> Bodies:
+        """What of the bodies waits for the writer."""
+        if self.backlog > _BODIES_WAITING:
+            return NO_BODIES
+        return Bodies(
+            bodies.request.beginning() if self.wants_requests else Body(),
+            bodies.response.beginning() if self.wants_responses else Body(),
+        )
+
+    def apply(
+        self, settings: LogSettings, *, place: Place | None = None, debug: DebugLog | None = None
+    ) -> None:
+        """Takes over settings, and places where some are given; what waits goes there too. Files that it
+        leaves are closed."""
+        self.settings = settings
+        if place is not None or debug is not None:
+            self._next = place, debug
 
     def message(self, text: str) -> None:
         """Logs a line that is not about a request, and returns at once."""
@@ -133,15 +168,30 @@ class RequestLog:
         except (QueueFull, WriterClosed):
             self.dropped += 1
 
+    def _move(self) -> None:
+        (place, debug), self._next = self._next, (None, None)
+        if place is not None:
+            if isinstance(self._place, LogFile):
+                self._place.close()
+            self._place = place
+        if debug is not None:
+            if self._debug is not None:
+                self._debug.close()
+            self._debug = debug
+
     def _write(self, items: list[_Request | str]) -> None:
+        self._move()
         if self._debug is not None and self.settings.level == "debug":
             rows = [each.row for each in items if not isinstance(each, str)]
             self._debug.write(rows, hide_token_hash=self.settings.hide_token_hash)
-        lines = [
-            without_secrets(each if isinstance(each, str) else self._line(each))
-            for each in items
-            if isinstance(each, str) or each.wanted
-        ]
+        lines = []
+        for each in items:
+            try:
+                if isinstance(each, str) or each.wanted:
+                    lines.append(without_secrets(each if isinstance(each, str) else self._line(each)))
+            except Exception:
+                # One that cannot be written must not hold up all others: the batch would be tried again.
+                self.dropped += 1
         if not lines:
             return
         text = "\n".join(lines) + "\n"
@@ -154,10 +204,12 @@ class RequestLog:
             self.dropped += len(lines)
 
     def _line(self, request: _Request) -> str:
-        return line(
-            request.row,
-            format=self.settings.format,
-            hide_token_hash=self.settings.hide_token_hash,
-            request_body=body_text(request.request_body, BODY_LIMIT),
-            response_body=body_text(request.response_body, BODY_LIMIT),
+        settings, row = self.settings, request.row
+        text = line(
+            row,
+            format=settings.format,
+            hide_token_hash=settings.hide_token_hash,
+            request_body=request.bodies.request.text(),
+            response_body=request.bodies.response.text(),
         )
+        return without_hash(text, row.token_hash) if settings.hide_token_hash else text

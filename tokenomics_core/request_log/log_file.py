@@ -42,6 +42,8 @@ class LogFile:
 
     def close(self) -> None:
         os.close(self._file)
+        # The number may soon be another file's.
+        self._file = -1
 
     def _open(self) -> int:
         return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
