@@ -119,7 +119,8 @@ class Vault:
 
     def placeholder(self, kind: str, value: str) -> str:
         """Stable: the same kind and value have the same placeholder. Raises VaultFull."""
-        kind = written_kind(kind)
+        # There are few, and each value would have its own copy.
+        kind = sys.intern(written_kind(kind))
         with self._lock:
             name = self._names.get((kind, value))
             if name is not None:
