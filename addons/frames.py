@@ -80,6 +80,7 @@ class Frames:
     def websocket_start(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None:
+            self.services.streams["websocket"] += 1
             reader = frame_reader(exchange.path, exchange.query)
             flow.metadata["connection"] = Connection(
                 exchange, reader, flow.metadata.get("secret", b""), exchange.attempts[0].policy
@@ -116,6 +117,7 @@ class Frames:
         connection: Connection | None = flow.metadata.get("connection")
         if connection is None:
             return
+        self.services.streams["websocket"] -= 1
         connection.reader.close()
         for turn, exchange in list(connection.running.items()):
             exchange.error = "the gateway stopped" if self.services.stopping else "the connection ended"
@@ -149,7 +151,7 @@ class Frames:
             if turn.body.changed:
                 message.content = turn.body.render()
         exchange.request_bytes = len(message.content)
-        exchange.sent = True
+        exchange.sent, exchange.attempt_began = True, self.services.clock()
         connection.reader.sent(turn)
         if (lane := connection.lanes.get(turn.lane)) is not None:
             lane.guard.told.clear()
@@ -249,7 +251,7 @@ class Frames:
             # The provider began by itself.
             exchange = self._begin(connection, frame.turn)
             exchange.policy, exchange.attempts = connection.upgrade.policy, connection.upgrade.attempts
-            exchange.sent = True
+            exchange.sent, exchange.attempt_began = True, self.services.clock()
             try:
                 self._govern(connection, exchange)
                 await self.budget.reserve(exchange)
@@ -338,6 +340,8 @@ class Frames:
             remote_addr=upgrade.remote_addr,
             user_agent=upgrade.user_agent,
             agent=upgrade.agent,
+            traceparent=upgrade.traceparent,
+            tracestate=upgrade.tracestate,
             token=upgrade.token,
             client_credentials=upgrade.client_credentials,
             session=upgrade.session,
