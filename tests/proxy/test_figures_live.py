@@ -203,7 +203,7 @@ def test_two_gateways_on_one_directory(
 ) -> None:
     """What a process counts is added up; what the directory says is the same whichever of them is asked."""
     with receiver() as target:
-        target.answer = lambda got: Answer(503)
+        target.answer = lambda got: Answer(503, {"Retry-After": "300"})
         webhooks = [{"url": target.url, "events": ["request.completed"]}]
         config = {"events": {"webhooks": webhooks}}
         first, second = start_proxy(config), make_proxy(config)
