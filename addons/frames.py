@@ -19,6 +19,7 @@ from addons.engine import close_upstream
 from addons.guardrails import Guardrails, rule_refusal, told
 from addons.identity import Identity
 from addons.records import write_down
+from addons.routing import announce
 from addons.services import Services
 from addons.session import Session
 from tokenomics_core.dialects import frame_reader
@@ -349,6 +350,7 @@ class Frames:
             model=turn.model,
             stream=True,
         )
+        announce(exchange, self.services)
         self.session.place(exchange, upgrade.git.repo if upgrade.git is not None else "")
         return exchange
 

@@ -103,6 +103,9 @@ class Exchange:
     tracestate: str = ""
     """The client's trace, as its header fields say it; it stays on this machine."""
 
+    announced: bool = False
+    """Webhooks have heard that this agent asks."""
+
     # identity
     token: TokenRecord | None = None
     policy: CompiledPolicy | None = None
