@@ -159,8 +159,9 @@ async def write_down(exchange: Exchange, services: Services, kind: Kind, parent_
     if services.telemetry is not None:
         services.telemetry.add(row, exchange.traceparent, exchange.tracestate)
     services.request_log.add(row)
-    told = events_of(row, settled=settled, agent=exchange.agent, announced=exchange.announced)
-    services.events.emit(*told)
+    if services.events.receivers:
+        told = events_of(row, settled=settled, agent=exchange.agent, announced=exchange.announced)
+        services.events.emit(*told)
     exchange.recorded = True
     exchange.cost = bill.usd if bill is not None else None
 

@@ -121,8 +121,9 @@ class Metrics:
             self._unpriced.add(1, *pair)
 
     def _add_times(self, row: Row, pair: tuple[str, str]) -> None:
+        observe, layer_of = self._overhead.observe, self._layers.of
         for layer, spent in row.timings.items():
-            self._overhead.observe(spent / 1000, self._layers.of(layer))
+            observe(spent / 1000, layer_of(layer))
         if row.attempts:
             self._upstream.observe(upstream_ms(row) / 1000, *pair)
         if row.stream and row.first_byte_ms is not None and 200 <= row.upstream_status < 400:
