@@ -127,6 +127,8 @@ class Admission:
             remote_addr=self._remote_addr(flow, head),
             user_agent=head.get("user-agent", "")[:512],
             agent={key: head[name][:256] for name, key in AGENT_HEADERS.items() if head.get(name)},
+            traceparent=head.get("traceparent", ""),
+            tracestate=head.get("tracestate", ""),
         )
         flow.metadata[EXCHANGE] = exchange
         exchange.upload = flow.request.stream = _is_upload(exchange, head)

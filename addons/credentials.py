@@ -32,14 +32,25 @@ _NEVER = frozenset(
         "true-client-ip cf-connecting-ip"
     ).split()
 )
+# They tie requests of one user together, and baggage holds whatever his programs put in.
+_TRACE = frozenset(
+    (
+        "traceparent tracestate baggage b3 x-b3-traceid x-b3-spanid x-b3-parentspanid x-b3-sampled "
+        "x-b3-flags uber-trace-id sentry-trace x-cloud-trace-context x-amzn-trace-id"
+    ).split()
+)
 _PRIVATE_PREFIXES = ("x-openclaw-", "x-tokenomics-", "proxy-")
 
 
 class Credentials:
     def __init__(self, services: Services) -> None:
         self.services = services
-        cookies = set() if services.config.server.forward_cookies else {"cookie"}
-        self.dropped = _HOP_BY_HOP | _NEVER | DROPPED_HEADERS | set(KEY_HEADERS) | cookies
+        server = services.config.server
+        self.dropped = _HOP_BY_HOP | _NEVER | DROPPED_HEADERS | set(KEY_HEADERS)
+        if not server.forward_cookies:
+            self.dropped |= {"cookie"}
+        if not server.forward_trace:
+            self.dropped |= _TRACE
 
     @guarded
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -60,7 +71,8 @@ class Credentials:
         assert exchange is not None
         attempt = exchange.attempts[exchange.current]
         reason = ended.error or f"status {ended.status}"
-        exchange.failures.append(Failure(attempt, ended.status, reason))
+        now = self.services.clock()
+        exchange.failures.append(Failure(attempt, ended.status, reason, exchange.attempt_began, now))
         following = None if exchange.upload else self._prepare_next(ended.flow, exchange, ended.status)
         if following is None:
             if not ended.status:
@@ -75,6 +87,7 @@ class Credentials:
             asked = None
         await asyncio.sleep(backoff(len(exchange.failures) - 1, asked, self.services.jitter()))
         exchange.current = following
+        exchange.attempt_began = self.services.clock()
         ended.again = True
 
     def _prepare_next(self, flow: http.HTTPFlow, exchange: Exchange, status: int) -> int | None:
@@ -96,6 +109,7 @@ class Credentials:
             raise Refusal(503, "not_cleared", "the request did not pass every step of the gateway")
         flow.metadata["client_fields"] = flow.request.headers.fields
         self._prepare(flow, exchange, exchange.attempts[0])
+        exchange.attempt_began = self.services.clock()
         exchange.cleared = True
 
     def _prepare(self, flow: http.HTTPFlow, exchange: Exchange, attempt: Attempt) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 import orjson
 from mitmproxy import http
@@ -13,7 +14,9 @@ from addons.services import Services, in_thread
 from tokenomics_core import __version__
 from tokenomics_core.counters import CountersUnavailable
 from tokenomics_core.counters.question import Used
-from tokenomics_core.metrics import remaining
+from tokenomics_core.events import OutboxError
+from tokenomics_core.ledger import LedgerError
+from tokenomics_core.metrics import Moment, Remaining, remaining
 from tokenomics_core.tokens import StoreError
 
 log = logging.getLogger("tokenomics")
@@ -54,8 +57,7 @@ class Figures:
         services = self.services
 
         def read() -> bytes:
-            services.all_time.advance()
-            told = services.stats.snapshot(services.all_time.as_dict())
+            told = services.stats.snapshot(services.all_time.as_dict() if self._advanced() else None)
             return orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n"
 
         return await in_thread(read)
@@ -70,12 +72,49 @@ class Figures:
         except CountersUnavailable as error:
             log.warning("metrics without budgets: %s", error)
 
-        def expose() -> tuple[str, bytes]:
-            services.all_time.advance()
-            try:
-                budgets = remaining(services.store.list(), used, now) if used else []
-            except StoreError:
-                budgets = []
-            return services.metrics.expose(accept, budgets)
+        return await in_thread(lambda: services.metrics.expose(accept, self._moment(used, now)))
 
-        return await in_thread(expose)
+    def _moment(self, used: list[Used], now: datetime) -> Moment:
+        """What is so now. Reads the disk; what cannot be read is left out, and said."""
+        services = self.services
+        telemetry = services.telemetry
+        budgets: list[Remaining] = []
+        webhooks: dict[tuple[str, str], int] = {}
+        try:
+            budgets = remaining(services.store.list(), used, now) if used else []
+            numbers = {each.key: str(each.number) for each in services.events.receivers}
+            for queue in services.events.queues():
+                if number := numbers.get(queue.webhook):
+                    webhooks |= {(number, "waiting"): queue.pending, (number, "given_up"): queue.dead}
+        except (StoreError, OutboxError) as error:
+            log.warning("metrics: %s", error)
+        return Moment(
+            in_flight=services.in_flight,
+            open_streams=dict(services.streams),
+            queues={
+                "ledger": services.ledger.backlog,
+                "counters": services.counters.backlog,
+                "events": services.events.backlog,
+                "request_log": services.request_log.backlog,
+                "telemetry": telemetry.backlog if telemetry else 0,
+            },
+            queued_bytes={"memory": services.recorder.backlog},
+            dropped={
+                "events": services.events.dropped,
+                "memory": services.recorder.dropped,
+                "request_log": services.request_log.dropped,
+                "telemetry": telemetry.dropped if telemetry else 0,
+            },
+            budgets=budgets,
+            webhooks=webhooks,
+            ledger=services.all_time.totals() if self._advanced() else None,
+        )
+
+    def _advanced(self) -> bool:
+        """Whether the sums over the ledger are as new as its rows. Reads the disk."""
+        try:
+            self.services.all_time.advance()
+        except LedgerError as error:
+            log.warning("%s", error)
+            return False
+        return True

@@ -19,6 +19,7 @@ from addons.engine import close_upstream
 from addons.guardrails import Guardrails, rule_refusal, told
 from addons.identity import Identity
 from addons.records import write_down
+from addons.routing import announce
 from addons.services import Services
 from addons.session import Session
 from tokenomics_core.dialects import frame_reader
@@ -81,6 +82,7 @@ class Frames:
     def websocket_start(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None:
+            self.services.streams["websocket"] += 1
             reader = frame_reader(exchange.path, exchange.query)
             flow.metadata["connection"] = Connection(
                 exchange, reader, flow.metadata.get("secret", b""), exchange.attempts[0].policy
@@ -117,6 +119,7 @@ class Frames:
         connection: Connection | None = flow.metadata.get("connection")
         if connection is None:
             return
+        self.services.streams["websocket"] -= 1
         connection.reader.close()
         for turn, exchange in list(connection.running.items()):
             exchange.error = "the gateway stopped" if self.services.stopping else "the connection ended"
@@ -150,7 +153,7 @@ class Frames:
             if turn.body.changed:
                 message.content = turn.body.render()
         exchange.request_bytes = len(message.content)
-        exchange.sent = True
+        exchange.sent, exchange.attempt_began = True, self.services.clock()
         connection.reader.sent(turn)
         if (lane := connection.lanes.get(turn.lane)) is not None:
             lane.guard.told.clear()
@@ -250,7 +253,7 @@ class Frames:
             # The provider began by itself.
             exchange = self._begin(connection, frame.turn)
             exchange.policy, exchange.attempts = connection.upgrade.policy, connection.upgrade.attempts
-            exchange.sent = True
+            exchange.sent, exchange.attempt_began = True, self.services.clock()
             try:
                 self._govern(connection, exchange)
                 await self.budget.reserve(exchange)
@@ -339,6 +342,8 @@ class Frames:
             remote_addr=upgrade.remote_addr,
             user_agent=upgrade.user_agent,
             agent=upgrade.agent,
+            traceparent=upgrade.traceparent,
+            tracestate=upgrade.tracestate,
             token=upgrade.token,
             client_credentials=upgrade.client_credentials,
             session=upgrade.session,
@@ -346,6 +351,7 @@ class Frames:
             model=turn.model,
             stream=True,
         )
+        announce(exchange, self.services)
         self.session.place(exchange, upgrade.git.repo if upgrade.git is not None else "")
         return exchange
 

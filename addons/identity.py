@@ -16,7 +16,7 @@ from tokenomics_core.client_token import (
     strip_query,
     strip_subprotocol,
 )
-from tokenomics_core.events import auth_failed
+from tokenomics_core.events import auth_failed, token_expired
 from tokenomics_core.policy import CompiledPolicy
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.tokens import StoreError, TokenRecord, hash_token, looks_like_token
@@ -90,6 +90,8 @@ class Identity:
             record = store.lookup(hash, now)
             if record is not None:
                 store.touch({record.hash: now})
+            elif ended := store.expired(hash, now):
+                self.services.events.emit(token_expired(hash, ended))
             return record
         except StoreError as error:
             log.error("token store: %s", error)

@@ -96,6 +96,9 @@ class Lifecycle:
         services = self.services
         server = services.config.server
         await services.events.start()
+        if not engine.listen_addresses():
+            # mitmdump ends itself a moment later.
+            return
         upstream = clean.path(server.upstream_url)
         tls = server.tls.enabled
         services.events.emit(

@@ -69,11 +69,6 @@ class Metering:
                 *((name.encode(), value.encode()) for name, value in own.items()),
             ]
         )
-        if self.services.config.server.timing:
-            exchange.timings["upstream"] = (exchange.first_byte - exchange.clock) * 1000 - sum(
-                exchange.timings.values()
-            )
-            response.headers.add("server-timing", server_timing(exchange.timings))
         flow.metadata[LOGGED] = self.services.request_log.wants_responses
         head = fields_of(response.headers)
         exchange.upstream_headers = {name: head[name][:256] for name in _NAMED_IN_RECORDS & head.keys()}
@@ -85,6 +80,12 @@ class Metering:
             self._stream(flow, exchange, response, secret)
         elif response.status_code < 300 and kind and self._is_binary(exchange, kind):
             response.stream = Binary(exchange, secret)
+        if response.stream:
+            flow.metadata["streams"] = True
+            self.services.streams["http"] += 1
+            if self.services.config.server.timing:
+                elapsed = (exchange.first_byte - exchange.clock) * 1000
+                response.headers.add("server-timing", server_timing(exchange.timings, elapsed))
         if flow.request.http_version == "HTTP/1.0":
             # It knows no chunks; the end of the connection ends the body.
             response.headers.pop("transfer-encoding", None)
@@ -95,6 +96,8 @@ class Metering:
         """A whole answer: usage out of the body, the key out of it too, then the content rules."""
         exchange = exchange_of(flow)
         response = flow.response
+        if exchange is not None:
+            exchange.attempt_ended = self.services.clock()
         if exchange is None or response is None or not exchange.metered or exchange.refusal is not None:
             return
         raw = response.raw_content

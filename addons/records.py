@@ -21,6 +21,7 @@ from tokenomics_core.memory import most_kept, record_of
 from tokenomics_core.meter.headers import settled_headers
 from tokenomics_core.meter.prices import Cost, Price, cost
 from tokenomics_core.meter.thresholds import crossed, warning
+from tokenomics_core.metrics import server_timing
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.request_log import NO_BODIES, Bodies
 from tokenomics_core.scrub import scrub
@@ -58,6 +59,9 @@ class Records:
             # Of a stream the head has gone out before anybody knew.
             for name, value in settled_headers(exchange).items():
                 flow.response.headers[name] = value
+            if self.services.config.server.timing and not flow.response.stream:
+                elapsed = (self.services.clock() - exchange.clock) * 1000 if exchange.sent else None
+                flow.response.headers.add("server-timing", server_timing(exchange.timings, elapsed))
 
     @guarded
     async def error(self, flow: http.HTTPFlow) -> None:
@@ -92,6 +96,8 @@ class Records:
             # Not before the row is with the ledger: a stop closes it when nothing is in flight.
             if flow.metadata.pop("in_flight", False):
                 self.services.end()
+            if flow.metadata.pop("streams", False):
+                self.services.streams["http"] -= 1
 
     def _remember(self, flow: http.HTTPFlow, exchange: Exchange, said: Said | None) -> None:
         """Hands the conversation over, for those who may keep it."""
@@ -155,9 +161,11 @@ async def write_down(
         services.stats.add(row)
     services.metrics.add(row)
     if services.telemetry is not None:
-        services.telemetry.add(row)
+        services.telemetry.add(row, exchange.traceparent, exchange.tracestate)
     services.request_log.add(row, bodies)
-    services.events.emit(*events_of(row, settled=settled, agent=exchange.agent))
+    if services.events.receivers:
+        told = events_of(row, settled=settled, agent=exchange.agent, announced=exchange.announced)
+        services.events.emit(*told)
     exchange.recorded = True
     exchange.cost = bill.usd if bill is not None else None
 

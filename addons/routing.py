@@ -26,6 +26,13 @@ LARGE_BODY = 128 * 1024
 """Bytes from which on a body is parsed in a thread: about a millisecond of work."""
 
 
+def announce(exchange: Exchange, services: Services) -> None:
+    """Tells of a request of an agent that names itself, before anything is decided."""
+    if exchange.agent and exchange.token is not None:
+        exchange.announced = True
+        services.events.emit(agent_request(exchange.token.hash, exchange.model, exchange.agent))
+
+
 class Routing:
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -63,6 +70,8 @@ class Routing:
             raise Refusal(500, "internal_error", "no policy")
         dialect = exchange.dialect
         upgrade = flow.metadata[HEAD].get("upgrade", "").lower() == "websocket"
+        if not upgrade:
+            announce(exchange, self.services)
         check_path(exchange.method, exchange.path, policy, known=upgrade or not dialect.unknown)
         if upgrade:
             self._check_upgrade(exchange)
@@ -84,8 +93,6 @@ class Routing:
         exchange.attempts = list(attempts)
         exchange.session = find_session(flow.metadata[HEAD], exchange.query, exchange.body).id
         exchange.query = strip_session(exchange.query)
-        if exchange.agent and exchange.token is not None and any(exchange.agent.values()):
-            services.events.emit(agent_request(exchange.token.hash, exchange.model, exchange.agent))
 
     @staticmethod
     def _make_plan(

@@ -120,6 +120,9 @@ class Services:
     upstreams: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
     proxy_authorization: dict[str, str] = field(default_factory=dict)
     in_flight: int = 0
+    streams: dict[str, int] = field(default_factory=lambda: {"http": 0, "websocket": 0})
+    """Answers that stream now, and open WebSockets."""
+
     stopping: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 

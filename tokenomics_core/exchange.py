@@ -58,11 +58,16 @@ class Attempt:
 
 @dataclass(slots=True)
 class Failure:
-    """An attempt that did not give the answer: a status that is retried, or an error (status 0)."""
+    """An attempt that did not give the answer: a status that is retried, or an error (status 0).
+
+    began, ended: seconds of the exchange's clock; None where nobody measured.
+    """
 
     attempt: Attempt
     status: int
     reason: str
+    began: float | None = None
+    ended: float | None = None
 
 
 @dataclass(slots=True)
@@ -93,6 +98,13 @@ class Exchange:
     user_agent: str = ""
     agent: dict[str, str] = field(default_factory=dict)
     """What the agent says of itself (X-OpenClaw-* headers), by metadata key."""
+
+    traceparent: str = ""
+    tracestate: str = ""
+    """The client's trace, as its header fields say it; it stays on this machine."""
+
+    announced: bool = False
+    """Webhooks have heard that this agent asks."""
 
     # identity
     token: TokenRecord | None = None
@@ -144,6 +156,10 @@ class Exchange:
 
     sent: bool = False
     """An attempt was given to the network at least once."""
+
+    attempt_began: float | None = None
+    attempt_ended: float | None = None
+    """Seconds of the same clock: when that attempt began, and when all of its answer had come."""
 
     failures: list[Failure] = field(default_factory=list)
 

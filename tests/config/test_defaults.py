@@ -29,6 +29,7 @@ KEYS: list[tuple[str, Any, str, Any]] = [
     ("server.trusted_proxies", [], "10.0.0.0/8,::1", ["10.0.0.0/8", "::1"]),
     ("server.forward_client_ip", False, "true", True),
     ("server.forward_cookies", False, "1", True),
+    ("server.forward_trace", False, "on", True),
     ("server.max_body_mb", 20, "0.5", 0.5),
     ("server.header_timeout", 30, "5", 5),
     ("server.body_timeout", 60, "5", 5),

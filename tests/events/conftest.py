@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.events.receiving import Clock, Receiver, receiver
+from tests.proxy.conftest import make_proxy, start_proxy
+
+__all__ = ["make_proxy", "start_proxy"]
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ class Receiver:
                     receiver.got.append(got)
                     receiver.changed.notify_all()
                 if answer.gate is not None:
-                    answer.gate.wait(30)
+                    answer.gate.wait(600)
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sqlite3
 import stat
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tokenomics_core.events import outbox as module
 from tokenomics_core.events.database import OutboxError
@@ -62,6 +65,30 @@ def test_the_newest_are_dropped_where_there_is_no_room(outbox: Outbox) -> None:
     assert put(outbox, an_event(7, "a", "b"), room=2) == {"b": 1}
     assert ids(outbox, "a") == ["evt_1", "evt_7"]
     assert {each.webhook: each.dropped for each in outbox.queues()} == {"a": 1, "b": 2}
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from(["put", "put beside", "done"]), st.integers(1, 4)), max_size=30))
+def test_two_processes_keep_to_the_room(steps: list[tuple[str, int]]) -> None:
+    """Whoever puts in: never more wait than may, and none is dropped while there is room."""
+    with TemporaryDirectory() as folder:
+        pair = [Outbox(Path(folder) / "events.db") for _ in range(2)]
+        waiting: list[str] = []
+        number = 0
+        for step, count in steps:
+            if step == "done":
+                for delivery in pair[0].heads("a", count):
+                    pair[0].done(delivery, 200, 0)
+                del waiting[:count]
+                continue
+            new = [an_event(number + at, "a") for at in range(count)]
+            number += count
+            dropped = put(pair[step == "put beside"], *new, room=6).get("a", 0)
+            waiting += [each.envelope.id for each in new[: count - dropped]]
+            assert dropped == max(0, count - (6 - len(waiting) + count - dropped))
+            assert ids(pair[0], "a") == waiting
+        for one in pair:
+            one.close()
 
 
 def test_what_becomes_of_a_delivery(outbox: Outbox) -> None:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.ledger.build import a_row
 from tokenomics_core.meter.stats import Counters
-from tokenomics_core.metrics import Metrics, Remaining, Sources
+from tokenomics_core.metrics import Metrics, Moment, Remaining
 
 GRAFANA = Path(__file__).parents[2] / "examples" / "grafana"
 # Given by Prometheus: where it scraped, and the bounds of a histogram.
@@ -18,10 +18,16 @@ GIVEN = {"instance", "le", "job"}
 
 
 def labels_by_name():
-    sources = Sources(
-        queues=lambda: {"ledger": 1}, dropped=lambda: {"ledger": 1}, ledger=lambda: Counters(1, 1, 1, 1)
+    moment = Moment(
+        open_streams={"http": 1},
+        queues={"ledger": 1},
+        queued_bytes={"memory": 1},
+        dropped={"events": 1},
+        budgets=[Remaining("a" * 64, "usd", "day", "token", Decimal(1))],
+        webhooks={("1", "waiting"): 1},
+        ledger=Counters(1, 1, 1, 1),
     )
-    metrics = Metrics(sources)
+    metrics = Metrics()
     metrics.add(
         a_row(
             1,
@@ -35,7 +41,7 @@ def labels_by_name():
         )
     )
     metrics.add(a_row(2))
-    _, body = metrics.expose("", [Remaining("a" * 64, "usd", "day", "token", Decimal(1))])
+    _, body = metrics.expose("", moment)
     return {
         sample.name: set(sample.labels)
         for family in text_string_to_metric_families(body.decode())

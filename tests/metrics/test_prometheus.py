@@ -13,15 +13,15 @@ from tests.ledger.build import TOKEN_HASH, a_row
 from tokenomics_core import __version__
 from tokenomics_core.guard.verdict import REDACTED_ENTRY
 from tokenomics_core.meter.stats import Counters, Stats
-from tokenomics_core.metrics import Metrics, Remaining, Sources
+from tokenomics_core.metrics import Metrics, Moment, Remaining
 from tokenomics_core.metrics.prometheus import MOST_MODELS, upstream_ms
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
-def samples(metrics, accept="", budgets=()):
+def samples(metrics, accept="", moment=None):
     """Every sample by its name and labels, as the client's own parser reads it."""
-    kind, body = metrics.expose(accept, budgets)
+    kind, body = metrics.expose(accept, moment)
     read = read_openmetrics if kind.startswith("application/openmetrics-text") else read_text
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
@@ -57,7 +57,17 @@ def test_one_request(accept):
         cost_usd=Decimal("0.0123"),
         cache_creation_tokens=7,
         first_byte_ms=400,
-        timings={"admission": 0.2, "guardrails": 12, "upstream": 2100},
+        timings={"admission": 0.2, "guardrails": 12},
+        attempts=[
+            {
+                "provider": "openai",
+                "model": "gpt-4o",
+                "status": 200,
+                "reason": "",
+                "began_ms": 50.0,
+                "ended_ms": 2150.0,
+            }
+        ],
     )
     found = samples(metrics_of(row), accept)
     request = {**PAIR, "status_class": "2xx", "dialect": "openai_chat", "refusal": ""}
@@ -174,10 +184,16 @@ def test_time_to_first_token_is_of_streams_that_were_answered():
 
 @pytest.mark.parametrize(
     ("timings", "expected"),
-    [({}, 2310), ({"guardrails": 10.5}, 2299.5), ({"upstream": 7.0, "x": 1.0}, 7.0), ({"x": 9999.0}, 0)],
+    [({}, 2310), ({"guardrails": 10.5}, 2299.5), ({"x": 9999.0}, 0)],
 )
-def test_what_the_provider_took(timings, expected):
+def test_what_the_provider_took_where_no_attempt_was_measured(timings, expected):
     assert upstream_ms(a_row(1, timings=timings)) == expected
+
+
+def test_what_the_provider_took_in_all_attempts():
+    """The pause between them is not his."""
+    attempts = [{"began_ms": 1.5, "ended_ms": 101.5}, {"began_ms": 400, "ended_ms": 600.25}]
+    assert upstream_ms(a_row(1, timings={"credentials": 300.0}, attempts=attempts)) == 300.25
 
 
 def test_what_was_not_sent_took_nothing_upstream():
@@ -214,21 +230,26 @@ def test_label_values_are_escaped():
 
 
 def test_what_is_asked_when_somebody_looks():
-    waiting = {"ledger": 3, "events": 0}
-    sources = Sources(
-        open_streams=lambda: 4,
-        queues=lambda: waiting,
-        dropped=lambda: {"request_log": 2},
-        ledger=lambda: Counters(10, 1000, 200, 3, Decimal("1.25")),
+    moment = Moment(
+        in_flight=7,
+        open_streams={"http": 4, "websocket": 1},
+        queues={"ledger": 5, "events": 0},
+        queued_bytes={"memory": 4096},
+        dropped={"request_log": 2},
+        budgets=[
+            Remaining(TOKEN_HASH, "usd", "day", "token", Decimal("0.75")),
+            Remaining(TOKEN_HASH, "tokens", "total", "provider:openai", 12),
+        ],
+        webhooks={("1", "waiting"): 3, ("1", "given_up"): 0},
+        ledger=Counters(10, 1000, 200, 3, Decimal("1.25")),
     )
-    metrics = Metrics(sources)
-    waiting["ledger"] = 5
-    budgets = [
-        Remaining(TOKEN_HASH, "usd", "day", "token", Decimal("0.75")),
-        Remaining(TOKEN_HASH, "tokens", "total", "provider:openai", 12),
-    ]
-    found = samples(metrics, OPENMETRICS, budgets)
-    assert value(found, "tokenomics_open_streams") == 4
+    metrics = Metrics()
+    found = samples(metrics, OPENMETRICS, moment)
+    assert value(found, "tokenomics_requests_in_flight") == 7
+    assert value(found, "tokenomics_open_streams", kind="http") == 4
+    assert value(found, "tokenomics_open_streams", kind="websocket") == 1
+    assert value(found, "tokenomics_queue_bytes", queue="memory") == 4096
+    assert value(found, "tokenomics_webhook_deliveries", webhook="1", state="waiting") == 3
     assert value(found, "tokenomics_queue_depth", queue="ledger") == 5
     assert value(found, "tokenomics_queue_depth", queue="events") == 0
     assert value(found, "tokenomics_dropped_total", queue="request_log") == 2
@@ -278,14 +299,17 @@ def test_counting_while_somebody_looks():
     assert seen[-1] == 3000
 
 
+ERRORS = ("4xx", "5xx", "broken", "none")
+
 rows = st.builds(
-    lambda model, inputs, cost, status: a_row(
-        1, model=model, input_tokens=inputs, cost_usd=cost, status=status, upstream_status=status
+    lambda model, inputs, cost, status, error: a_row(
+        1, model=model, input_tokens=inputs, cost_usd=cost, status=status, upstream_status=status, error=error
     ),
     st.sampled_from(["a", "b", "made up"]),
     st.integers(0, 10**6),
     st.none() | st.decimals(0, 10, places=9),
     st.sampled_from([200, 404, 500]),
+    st.sampled_from(["", "the client left"]),
 )
 
 
@@ -299,7 +323,7 @@ def test_it_says_what_the_statistics_say(found):
     assert total(told, "tokenomics_tokens_total", type="input") == totals.input_tokens
     assert total(told, "tokenomics_tokens_total", type="output") == totals.output_tokens
     assert total(told, "tokenomics_cost_usd_total") == pytest.approx(float(totals.cost), abs=1e-9)
-    errors = sum(total(told, "tokenomics_requests_total", status_class=each) for each in ("4xx", "5xx"))
+    errors = sum(total(told, "tokenomics_requests_total", status_class=each) for each in ERRORS)
     assert errors == totals.error_count
 
 

@@ -20,3 +20,10 @@ from tokenomics_core.metrics import server_timing
 )
 def test_the_field(timings, value):
     assert server_timing(timings) == value
+
+
+def test_what_the_layers_leave_is_the_provider_s():
+    assert server_timing({"admission": 1.0, "budget": 2.5}, 10.0) == (
+        "admission;dur=1, budget;dur=2.5, upstream;dur=6.5"
+    )
+    assert server_timing({"budget": 2.5}, 2.0) == "budget;dur=2.5, upstream;dur=0"

@@ -232,6 +232,8 @@ def test_row(gateway: Proxy, tokens: dict[str, dict[str, Any]], fake_provider: F
     started, ended = read_time(row["started_at"]), read_time(row["ended_at"])
     assert begun - timedelta(seconds=0.1) <= started <= ended <= datetime.now(UTC)
     assert 200 <= row["duration_ms"] < 5000
+    times = {name: row["attempts"][0][name] for name in ("began_ms", "ended_ms")}
+    assert 0 < times["began_ms"] <= times["ended_ms"] - 200 <= row["duration_ms"] - 199
     expected = {
         "kind": "request",
         "parent_id": None,
@@ -258,7 +260,7 @@ def test_row(gateway: Proxy, tokens: dict[str, dict[str, Any]], fake_provider: F
         "upstream_id": "chatcmpl-000001",
         "upstream_request_id": "req_000000000001",
         "retry_count": 0,
-        "attempts": [{"model": "gpt-4o", "provider": "openai", "status": 200, "reason": ""}],
+        "attempts": [{"model": "gpt-4o", "provider": "openai", "status": 200, "reason": "", **times}],
         "rule_matches": [],
         "metadata": {"agent_id": "a-1", "team": "core", "cost": "42"},
         "request_bytes": fake_provider.last.body_bytes,

@@ -37,6 +37,10 @@ class MemoryCounters(Counters):
         self.journal: dict[str, Unsettled] = {}
         self.down = False
 
+    @property
+    def backlog(self) -> int:
+        return 0
+
     def state(self, token: str) -> TokenState:
         if self.down:
             raise CountersUnavailable("the store is down; start it")

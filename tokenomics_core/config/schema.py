@@ -112,6 +112,7 @@ class Server(Section):
     trusted_proxies: Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_split)] = []
     forward_client_ip: bool = False
     forward_cookies: bool = False
+    forward_trace: bool = False
     max_body_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20
     header_timeout: Seconds = 30
     body_timeout: Seconds = 60

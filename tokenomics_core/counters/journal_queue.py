@@ -15,6 +15,11 @@ class JournalQueue:
         self._waiting: list[tuple[Sequence[Change], asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
 
+    @property
+    def backlog(self) -> int:
+        """Writes that wait for the one that is under way."""
+        return len(self._waiting)
+
     async def write(self, *changes: Change) -> None:
         """Returns when they are on disk. Raises CountersUnavailable."""
         if changes:

@@ -298,6 +298,10 @@ class RedisCounters(Counters):
             self._extended_here.add(extension.id)
         return answer
 
+    @property
+    def backlog(self) -> int:
+        return len(self._kept) + len(self._withdrawn) + self._queue.backlog
+
     def _lost(self, error: CountersUnavailable) -> None:
         if not self._down:
             self._down = True

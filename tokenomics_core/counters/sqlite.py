@@ -236,6 +236,10 @@ class SqliteCounters(Counters):
 
         return await self._look(look)
 
+    @property
+    def backlog(self) -> int:
+        return self._queue.qsize() + len(self._again)
+
     async def _look[T](self, look: Callable[[sqlite3.Connection], T]) -> T:
         """Reads beside the thread, in a snapshot: a long list holds no question up."""
 

@@ -92,6 +92,11 @@ class Counters(ABC):
     async def history(self, token: str, session: str, *, now: int) -> list[Seen]:
         """The last requests of a watched session, the newest last."""
 
+    @property
+    @abstractmethod
+    def backlog(self) -> int:
+        """Calls not begun yet, and settlements that are tried again; told at once."""
+
     @abstractmethod
     async def open(self) -> None: ...
 

@@ -86,6 +86,11 @@ class Emitter:
             self._outbox = Outbox(folder / FILE)
             self._writer = BatchWriter("events", self._write, capacity=CAPACITY)
 
+    @property
+    def backlog(self) -> int:
+        """Events that are not in the outbox yet."""
+        return self._writer.backlog if self._writer is not None else 0
+
     def emit(self, *events: Event) -> None:
         """Hands events over and returns at once. From any thread; raises nothing."""
         if self._writer is None:

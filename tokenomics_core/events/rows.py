@@ -10,6 +10,7 @@ from tokenomics_core.counters.question import Limit, Settled
 from tokenomics_core.events.types import (
     THRESHOLDS,
     Event,
+    agent_request,
     agent_words,
     amounts,
     auth_failed,
@@ -36,14 +37,20 @@ def events_of(
     *,
     settled: Sequence[tuple[Limit, Settled]] = (),
     agent: Mapping[str, str] | None = None,
+    announced: bool = True,
     thresholds: Sequence[int] = THRESHOLDS,
 ) -> list[Event]:
     """The events of a row, in the order in which things happened.
 
     settled: the limits of tokens and money that the request counted against, before and after.
-    agent: what its headers said of the agent, by metadata key. thresholds: percent, rising.
+    agent: what its headers said of the agent, by metadata key. announced: that it asks has been told.
+    thresholds: percent, rising.
     """
+    # The upgrade to a WebSocket asks nothing of a model: its frames do.
+    if row.kind == "upgrade" and not row.failed:
+        return [*_rules(row, agent or {})]
     return [
+        *([] if announced or not row.token_hash else _asked(row, agent or {})),
         *_rules(row, agent or {}),
         *_refusal(row),
         *_budget(row, settled, thresholds),
@@ -121,8 +128,7 @@ def _budget(row: Row, settled: Sequence[tuple[Limit, Settled]], thresholds: Sequ
 
 
 def _completed(row: Row) -> Iterator[Event]:
-    # The upgrade to a WebSocket asks nothing of a model: its frames do.
-    if not row.upstream_status or row.upstream_status == 101:
+    if not row.upstream_status:
         return
     data: dict[str, Any] = {
         **_about(row),
@@ -139,6 +145,11 @@ def _completed(row: Row) -> Iterator[Event]:
     if row.session_id:
         data["session_id"] = row.session_id
     yield Event("request.completed", data)
+
+
+def _asked(row: Row, agent: Mapping[str, str]) -> Iterator[Event]:
+    if agent_words(agent):
+        yield agent_request(row.token_hash, row.model, agent)
 
 
 def _agent(row: Row, agent: Mapping[str, str]) -> Iterator[Event]:

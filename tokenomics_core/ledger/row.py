@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from tokenomics_core.exchange import Failure
 from tokenomics_core.ledger import clean
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class Row:
     """Attempts that failed."""
 
     attempts: list[dict[str, Any]] = field(default_factory=list)
-    """Every attempt that was sent: ``{model, provider, status, reason}``; status 0 is a network error."""
+    """Every attempt that was sent: ``{model, provider, status, reason, began_ms, ended_ms}``; status 0 is a
+    network error. The times are milliseconds since the start, and left out where nobody measured."""
 
     rule_matches: list[dict[str, Any]] = field(default_factory=list)
     """``{name, action, message}`` of each rule that matched; name may be missing."""
@@ -228,7 +230,7 @@ class Row:
             upstream_id=clean.name(answer.id) if answer else "",
             upstream_request_id=clean.name(_first(headers, _REQUEST_ID)),
             retry_count=len(exchange.failures),
-            attempts=_attempts(exchange),
+            attempts=_attempts(exchange, now),
             rule_matches=[_clean(match) for match in exchange.rule_matches],
             metadata={clean.name(k): clean.name(v, 1024) for k, v in exchange.metadata.items()},
             request_bytes=clean.count(exchange.request_bytes),
@@ -311,20 +313,30 @@ def timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
-def _attempts(exchange: Exchange) -> list[dict[str, Any]]:
-    tried = [(failure.attempt, failure.status, failure.reason) for failure in exchange.failures]
-    last = exchange.attempt
-    if last and exchange.sent and not (tried and tried[-1][0] is last):
-        tried.append((last, exchange.upstream_status, exchange.error))
+def _attempts(exchange: Exchange, now: float) -> list[dict[str, Any]]:
+    tried, last = exchange.failures, exchange.attempt
+    if last and exchange.sent and not (tried and tried[-1].attempt is last):
+        # Of an answer that broke off, the attempt lasted until now.
+        ended = exchange.attempt_ended or now
+        final = Failure(last, exchange.upstream_status, exchange.error, exchange.attempt_began, ended)
+        tried = [*tried, final]
     return [
         {
-            "model": clean.name(attempt.model),
-            "provider": _provider(attempt),
-            "status": status,
-            "reason": clean.sentence(reason),
+            "model": clean.name(each.attempt.model),
+            "provider": _provider(each.attempt),
+            "status": each.status,
+            "reason": clean.sentence(each.reason),
+            **_times(exchange.clock, each.began, each.ended),
         }
-        for attempt, status, reason in tried
+        for each in tried
     ]
+
+
+def _times(start: float, began: float | None, ended: float | None) -> dict[str, float]:
+    if began is None or ended is None:
+        return {}
+    begin = max(0.0, round((began - start) * 1000, 3))
+    return {"began_ms": begin, "ended_ms": max(begin, round((ended - start) * 1000, 3))}
 
 
 def _clean(match: Mapping[str, Any]) -> dict[str, Any]:

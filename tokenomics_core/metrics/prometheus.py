@@ -1,36 +1,31 @@
 """Metrics: counters and histograms of one process, made from rows, exposed for Prometheus.
 
 Each process has its own, from its start: a scraper that asks each of them adds them up. What all processes of
-a data directory have written down together is in the gauges ``tokenomics_ledger_*``, which are the same
-whichever of them is asked.
+a data directory have written down together is in gauges (`moment`), which are the same whichever of them is
+asked.
 """
 
 from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from tokenomics_core import __version__
 from tokenomics_core.guard.verdict import REDACTED_ENTRY
 from tokenomics_core.ledger.row import Row
-from tokenomics_core.meter.stats import Counters
-from tokenomics_core.metrics.budgets import Remaining
 from tokenomics_core.metrics.families import Counter, Histogram
 from tokenomics_core.metrics.labels import Bounded, Models
+from tokenomics_core.metrics.moment import Moment
 
 MOST_MODELS = 200
 """Pairs of provider and model with series of their own."""
-
-UPSTREAM = "upstream"
-"""In the timings of a row: what was spent waiting for providers. All other layers are overhead."""
 
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _LATENCY = (0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 7.5, 10, 15, 30, 60, 120, 300)
@@ -44,31 +39,16 @@ _RULE_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What is asked when somebody looks; each is quick and does not wait.
-
-    open_streams: answers that stream now. queues: by name, what waits for a writer.
-    dropped: by name, what was not written. ledger: the sums over all rows.
-    """
-
-    open_streams: Callable[[], int] = lambda: 0
-    queues: Callable[[], Mapping[str, int]] = dict
-    dropped: Callable[[], Mapping[str, int]] = dict
-    ledger: Callable[[], Counters | None] = lambda: None
-
-
 class Metrics:
     """`add` and `expose` may be called from different threads. models: the most with series of their own."""
 
-    def __init__(self, sources: Sources | None = None, *, models: int = MOST_MODELS) -> None:
-        self._sources = sources or Sources()
+    def __init__(self, *, models: int = MOST_MODELS) -> None:
         self._lock = threading.Lock()
         self._models = Models(models)
         self._refusals, self._layers, self._statuses = Bounded(100), Bounded(32), Bounded(32)
         self._requests = Counter(
             "tokenomics_requests",
-            "Requests that ended. refusal: our own reason, where the answer is ours.",
+            "Requests that ended. status_class: 1xx to 5xx, none, broken. refusal: our own reason, if any.",
             ("provider", "model", "status_class", "dialect", "refusal"),
         )
         self._tokens = Counter(
@@ -106,7 +86,7 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Asked(self._collect))
         ProcessCollector(registry=self._registry)
-        self._budgets: Iterable[Remaining] = ()
+        self._moment = Moment()
         self._exposing = threading.Lock()
 
     def add(self, row: Row) -> None:
@@ -116,8 +96,7 @@ class Metrics:
             return
         with self._lock:
             pair = self._models.of(row.provider, row.model, answered=200 <= row.upstream_status < 400)
-            status = f"{row.status // 100}xx" if row.status else "none"
-            self._requests.add(1, *pair, status, row.dialect, self._refusals.of(row.refusal))
+            self._requests.add(1, *pair, _status_class(row), row.dialect, self._refusals.of(row.refusal))
             self._add_tokens(row, pair)
             self._add_times(row, pair)
             for failed in row.attempts[: row.retry_count]:
@@ -142,9 +121,9 @@ class Metrics:
             self._unpriced.add(1, *pair)
 
     def _add_times(self, row: Row, pair: tuple[str, str]) -> None:
+        observe, layer_of = self._overhead.observe, self._layers.of
         for layer, spent in row.timings.items():
-            if layer != UPSTREAM:
-                self._overhead.observe(spent / 1000, self._layers.of(layer))
+            observe(spent / 1000, layer_of(layer))
         if row.attempts:
             self._upstream.observe(upstream_ms(row) / 1000, *pair)
         if row.stream and row.first_byte_ms is not None and 200 <= row.upstream_status < 400:
@@ -157,18 +136,15 @@ class Metrics:
             if match != REDACTED_ENTRY or not single:
                 self._rules.add(1, str(match.get("action", "")), _rule_type(str(match.get("message", ""))))
 
-    def expose(self, accept: str = "", budgets: Iterable[Remaining] = ()) -> tuple[str, bytes]:
+    def expose(self, accept: str = "", moment: Moment | None = None) -> tuple[str, bytes]:
         """Content type and body, in the format that the Accept field asks for: text, or OpenMetrics.
 
-        budgets: what is left of them now.
+        moment: what is so now, beside what was counted.
         """
         encode, kind = choose_encoder(accept)
         with self._exposing:
-            self._budgets = budgets
-            try:
-                return kind, encode(self._registry)
-            finally:
-                self._budgets = ()
+            self._moment = moment or Moment()
+            return kind, encode(self._registry)
 
     def _collect(self) -> list[Metric]:
         with self._lock:
@@ -186,36 +162,9 @@ class Metrics:
                     self._upstream,
                 )
             ]
-        return [*(family.collect() for family in own), *self._asked()]
-
-    def _asked(self) -> Iterator[Metric]:
-        left = GaugeMetricFamily(
-            "tokenomics_budget_remaining",
-            "What is left of a budget, in its unit. token: the first 16 characters of its hash.",
-            labels=("unit", "period", "scope", "token"),
-        )
-        for each in self._budgets:
-            left.add_metric((each.unit, each.period, each.scope, each.token[:16]), float(each.amount))
-        yield left
-        sources = self._sources
-        yield GaugeMetricFamily(
-            "tokenomics_open_streams", "Answers that stream now.", value=sources.open_streams()
-        )
-        queues = GaugeMetricFamily("tokenomics_queue_depth", "What waits for a writer.", labels=("queue",))
-        for name, depth in sources.queues().items():
-            queues.add_metric((name,), depth)
-        yield queues
-        dropped = CounterMetricFamily(
-            "tokenomics_dropped", "What was not written: its queue was full.", labels=("queue",)
-        )
-        for name, count in sources.dropped().items():
-            dropped.add_metric((name,), count)
-        yield dropped
-        if (all_time := sources.ledger()) is not None:
-            yield from _ledger(all_time)
         build = GaugeMetricFamily("tokenomics_build_info", "Versions.", labels=("version", "python"))
         build.add_metric((__version__, platform.python_version()), 1)
-        yield build
+        return [*(family.collect() for family in own), *self._moment.collect(), build]
 
 
 _PAIR = ("provider", "model")
@@ -229,22 +178,17 @@ class _Asked(Collector):
         return self._ask()
 
 
-def _ledger(sums: Counters) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        "tokenomics_ledger_requests", "Requests in the ledger, of all processes.", value=sums.request_count
-    )
-    yield GaugeMetricFamily("tokenomics_ledger_errors", "Those of them that failed.", value=sums.error_count)
-    tokens = GaugeMetricFamily("tokenomics_ledger_tokens", "Tokens in the ledger.", labels=("type",))
-    tokens.add_metric(("input",), sums.input_tokens)
-    tokens.add_metric(("output",), sums.output_tokens)
-    yield tokens
-    yield GaugeMetricFamily("tokenomics_ledger_cost_usd", "US dollars in the ledger.", value=float(sums.cost))
+def _status_class(row: Row) -> str:
+    if not row.status:
+        return "none"
+    # The head had gone out with another status; by this one alerts find it.
+    return "broken" if row.status < 400 and row.failed else f"{row.status // 100}xx"
 
 
 def upstream_ms(row: Row) -> float:
-    """Milliseconds that providers took: as measured, or what the gateway's own layers leave of the whole."""
-    if UPSTREAM in row.timings:
-        return row.timings[UPSTREAM]
+    """Milliseconds that providers took: of each attempt, or what the gateway's layers leave of the whole."""
+    if row.attempts and all("ended_ms" in each for each in row.attempts):
+        return sum(float(each["ended_ms"] - each["began_ms"]) for each in row.attempts)
     return max(0.0, row.duration_ms - sum(row.timings.values()))
 
 
