@@ -13,9 +13,10 @@ import orjson
 from mitmproxy import ctx, http
 from mitmproxy.websocket import WebSocketMessage
 
-from addons.answer import exchange_of
+from addons.answer import HEAD, exchange_of, fields_of
 from addons.budget import Budget
 from addons.engine import close_upstream
+from addons.frame_memory import FrameMemory
 from addons.guardrails import Guardrails, rule_refusal, told
 from addons.identity import Identity
 from addons.records import write_down
@@ -38,6 +39,9 @@ from tokenomics_core.scrub import scrub
 
 log = logging.getLogger("tokenomics")
 
+BLOCKED = ("rule_violation", "rule_failed")
+"""Refusals of an answer by a content rule."""
+
 
 class Lane(NamedTuple):
     """What one turn after the other says. What is held back of it holds up no other lane."""
@@ -58,6 +62,7 @@ class Connection:
     reader: FrameReader
     secret: bytes
     policy: ResolvedPolicy
+    memory: FrameMemory
     lanes: dict[str, Lane] = field(default_factory=dict)
     running: dict[Turn, Exchange] = field(default_factory=dict)
 
@@ -81,8 +86,11 @@ class Frames:
         exchange = exchange_of(flow)
         if exchange is not None:
             reader = frame_reader(exchange.path, exchange.query)
+            secret: bytes = flow.metadata.get("secret", b"")
+            answered = fields_of(flow.response.headers) if flow.response is not None else {}
+            memory = FrameMemory(self.services, flow.metadata[HEAD].items(), answered.items(), secret)
             flow.metadata["connection"] = Connection(
-                exchange, reader, flow.metadata.get("secret", b""), exchange.attempts[0].policy
+                exchange, reader, secret, exchange.attempts[0].policy, memory
             )
 
     async def websocket_message(self, flow: http.HTTPFlow) -> None:
@@ -134,13 +142,16 @@ class Frames:
             masked = await self._look(connection, connection.upgrade, body)
             if masked.changed:
                 message.content = masked.render()
+            connection.memory.sent(masked, connection.policy)
             return
         exchange = self._begin(connection, turn)
         policy = self._govern(connection, exchange)
+        asked = b""
         if turn.body is not None:
             masked = await self._look(connection, exchange, turn.body)
             if masked.changed:
                 exchange.body = turn.body = masked
+            asked = turn.body.render()
             exchange.dialect.add_prompts(turn.body, policy.prompts)
         await self.budget.reserve(exchange)
         if turn.body is not None:
@@ -150,6 +161,7 @@ class Frames:
                 message.content = turn.body.render()
         exchange.request_bytes = len(message.content)
         exchange.sent = True
+        connection.memory.begin(turn, exchange, asked, policy)
         connection.reader.sent(turn)
         if (lane := connection.lanes.get(turn.lane)) is not None:
             lane.guard.told.clear()
@@ -251,14 +263,16 @@ class Frames:
             exchange.policy, exchange.attempts = connection.upgrade.policy, connection.upgrade.attempts
             exchange.sent = True
             try:
-                self._govern(connection, exchange)
+                policy = self._govern(connection, exchange)
                 await self.budget.reserve(exchange)
+                connection.memory.begin(frame.turn, exchange, b"", policy)
             except Refusal as refusal:
                 exchange.upstream_status = 200
                 await self._end(flow, connection, frame.turn, exchange, refusal)
                 message.drop()
                 return
         exchange.response_bytes += len(message.content)
+        connection.memory.heard(frame.turn, text)
         if isinstance(frame, Started | Done) and not exchange.upstream_status:
             exchange.upstream_status = exchange.status = 200
         if isinstance(frame, Done):
@@ -297,10 +311,11 @@ class Frames:
         """Ends a turn that the provider is still at."""
         exchange.error = refusal.message
         texts = connection.reader.end_turn(turn, Stop(refusal.code, refusal.message))
-        if refusal.code in ("rule_violation", "rule_failed"):
+        if refusal.code in BLOCKED:
             # What ends a turn says again what was said in it.
             texts = [connection.reader.error_frame(refusal, exchange.id, turn)]
-        elif (lane := connection.lanes.pop(turn.lane, None)) is not None:
+        connection.memory.heard(turn, *texts)
+        if refusal.code not in BLOCKED and (lane := connection.lanes.pop(turn.lane, None)) is not None:
             try:
                 texts = [out for text in texts for out in lane.frames.feed(text)] + lane.frames.close()
             except (RuleViolation, RuleFailed) as error:
@@ -351,8 +366,12 @@ class Frames:
     async def _settle(self, connection: Connection, turn: Turn, exchange: Exchange) -> None:
         connection.running.pop(turn, None)
         exchange.answer = turn.answer
-        self.services.end()
-        await write_down(exchange, self.services, "frame", connection.upgrade.id)
+        try:
+            await write_down(exchange, self.services, "frame", connection.upgrade.id)
+            connection.memory.end(turn, exchange)
+        finally:
+            # As in Records: a stop closes the ledger, and memory, when nothing is in flight.
+            self.services.end()
 
     async def _refuse(
         self, flow: http.HTTPFlow, connection: Connection, message: WebSocketMessage, refusal: Refusal

@@ -96,7 +96,9 @@ class Records:
         body = exchange.body_for(attempt)
         capture = flow.metadata.get("capture")
         answer = flow.metadata.get("unrestored", response.raw_content)
-        if capture is None and response.stream:
+        if capture is not None:
+            answer = capture.close()
+        elif response.stream:
             answer = b""
         record = record_of(
             exchange,
@@ -104,7 +106,7 @@ class Records:
             request_headers=flow.metadata[HEAD].items(),
             request_body=body.render() if body is not None else flow.request.raw_content or b"",
             response_headers=fields_of(response.headers).items(),
-            answer=capture or answer,
+            answer=answer,
             answer_size=exchange.response_bytes,
             most=most_kept(writers),
         )

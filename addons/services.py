@@ -38,6 +38,7 @@ from tokenomics_core.meter.stats import Stats
 from tokenomics_core.meter.tokenizer import Tokenizer
 from tokenomics_core.metrics import Metrics
 from tokenomics_core.policy import ResolvedPolicy
+from tokenomics_core.policy.schema import Memory
 from tokenomics_core.providers import Catalogue, load_catalogue
 from tokenomics_core.request_log import DebugLog, LogFile, RequestLog
 from tokenomics_core.routing import Defaults
@@ -184,7 +185,10 @@ class Services:
     def writers(self, exchange: Exchange) -> Writers:
         """Who writes the exchange's conversation down."""
         assert exchange.attempt is not None
-        return writers_for(exchange.attempt.policy.memory, self.memory)
+        return self.writers_of(exchange.attempt.policy.memory)
+
+    def writers_of(self, memory: Memory) -> Writers:
+        return writers_for(memory, self.memory)
 
     @property
     def defaults(self) -> Defaults:

@@ -58,16 +58,14 @@ def test_each_writer_writes_its_own(recorder, folder):
     assert names == {"2026-04-05_7e19c0a4.md", "2026-04-05.jsonl", f"{SHORT}.md"}
     ledger = folder / "2026-04-05_7e19c0a4.md"
     assert headings(ledger) == [
-        "## 2026-04-05T06:07:08Z | 7e19c0a4 | request | gpt-4o",
-        "## 2026-04-05T06:07:11Z | 7e19c0a4 | response | gpt-4o",
+        f"## 2026-04-05T06:07:08Z | 7e19c0a4 | request | gpt-4o | {SHORT}",
+        f"## 2026-04-05T06:07:11Z | 7e19c0a4 | response | gpt-4o | {SHORT}",
     ]
-    assert ledger.read_text().count(f"\n\nToken: {SHORT}\nContent-Type: application/json\n") == 2
     own = folder / f"{SHORT}.md"
     assert headings(own) == [
         f"## 2026-04-05T06:07:08Z | {SHORT} | request | gpt-4o",
         f"## 2026-04-05T06:07:11Z | {SHORT} | response | gpt-4o",
     ]
-    assert "Token:" not in own.read_text()
     assert HASH not in "".join(path.read_text() for path in folder.iterdir())
 
 

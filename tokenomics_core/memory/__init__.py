@@ -6,10 +6,13 @@ from tokenomics_core.memory.capture import Capture, restores, unrestored
 from tokenomics_core.memory.places import NOBODY, Settings, Writers, writers_for
 from tokenomics_core.memory.record import Record, record_of
 from tokenomics_core.memory.recorder import Recorder, most_kept
+from tokenomics_core.memory.turn import Earlier, KeptTurn
 
 __all__ = [
     "NOBODY",
     "Capture",
+    "Earlier",
+    "KeptTurn",
     "Record",
     "Recorder",
     "Settings",

@@ -1,0 +1,72 @@
+"""Frame memory: what is kept of the conversation on one WebSocket, turn by turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from addons.services import Services
+from tokenomics_core.dialects.frames import Turn
+from tokenomics_core.exchange import Exchange
+from tokenomics_core.guard.answer import AnswerGuard
+from tokenomics_core.json_body import JsonBody
+from tokenomics_core.memory import Earlier, KeptTurn, most_kept, record_of
+from tokenomics_core.policy import ResolvedPolicy
+
+Fields = tuple[tuple[str, str], ...]
+
+
+class FrameMemory:
+    """request, response: the header fields of the upgrade. secret: the real key."""
+
+    def __init__(
+        self,
+        services: Services,
+        request: Iterable[tuple[str, str]],
+        response: Iterable[tuple[str, str]],
+        secret: bytes,
+    ) -> None:
+        self.services = services
+        self.request: Fields = tuple(request)
+        self.response: Fields = tuple(response)
+        self.secret = secret
+        self.earlier = Earlier()
+        self.turns: dict[Turn, KeptTurn] = {}
+
+    def sent(self, body: JsonBody, policy: ResolvedPolicy) -> None:
+        """The client sent what asks for nothing. body: masked. policy: as it was for the last turn."""
+        if self.services.writers_of(policy.memory):
+            self.earlier.add(body)
+
+    def begin(self, turn: Turn, exchange: Exchange, asked: bytes, policy: ResolvedPolicy) -> None:
+        """A turn begins. asked: the frame that asked for it, masked; empty where the provider began."""
+        earlier = self.earlier.take()
+        if not self.services.writers(exchange):
+            return
+        rules = policy.rules
+        compiled = self.services.rulebook.ready(rules) or self.services.rulebook.compiled(rules)
+        guard = AnswerGuard(compiled.output, None, lambda hit: None)
+        self.turns[turn] = KeptTurn(earlier, asked, guard, self.secret)
+
+    def heard(self, turn: Turn, *frames: str) -> None:
+        """The provider said this in a turn; the gateway did, where it ends one."""
+        if (kept := self.turns.get(turn)) is not None:
+            for frame in frames:
+                kept.capture.frame(frame)
+
+    def end(self, turn: Turn, exchange: Exchange) -> None:
+        """A turn is over, and its row is written."""
+        kept = self.turns.pop(turn, None)
+        if kept is None:
+            return
+        writers = self.services.writers(exchange)
+        record = record_of(
+            exchange,
+            self.services.now(),
+            request_headers=self.request,
+            request_body=kept.asked,
+            response_headers=self.response,
+            answer=kept.capture.close(),
+            earlier=kept.earlier,
+            most=most_kept(writers),
+        )
+        self.services.recorder.record(record, writers)
