@@ -45,19 +45,28 @@ class FrameMemory:
         rules = policy.rules
         compiled = self.services.rulebook.ready(rules) or self.services.rulebook.compiled(rules)
         guard = AnswerGuard(compiled.output, None, lambda hit: None)
-        self.turns[turn] = KeptTurn(earlier, asked, guard, self.secret)
+        told = self.services.communication(exchange)
+        self.turns[turn] = KeptTurn(earlier, asked, guard, self.secret, told)
 
     def heard(self, turn: Turn, *frames: str) -> None:
         """The provider said this in a turn; the gateway did, where it ends one."""
-        if (kept := self.turns.get(turn)) is not None:
-            for frame in frames:
-                kept.capture.frame(frame)
+        kept = self.turns.get(turn)
+        if kept is None:
+            return
+        if kept.told is not None and not kept.told.begun:
+            kept.told.asked(self.request, kept.said)
+            kept.told.answered(self.response)
+        for frame in frames:
+            kept.capture.frame(frame)
 
     def end(self, turn: Turn, exchange: Exchange) -> None:
         """A turn is over, and its row is written."""
         kept = self.turns.pop(turn, None)
         if kept is None:
+            if (told := self.services.communication(exchange)) is not None:
+                told.ended(None, 0)
             return
+        answer = kept.capture.close()
         writers = self.services.writers(exchange)
         record = record_of(
             exchange,
@@ -65,8 +74,12 @@ class FrameMemory:
             request_headers=self.request,
             request_body=kept.asked,
             response_headers=self.response,
-            answer=kept.capture.close(),
+            answer=answer,
             earlier=kept.earlier,
             most=most_kept(writers),
         )
         self.services.recorder.record(record, writers)
+        if kept.told is not None:
+            if not kept.told.begun:
+                kept.told.asked(self.request, kept.said)
+            kept.told.ended(answer if exchange.upstream_status else None, exchange.response_bytes)

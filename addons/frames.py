@@ -272,9 +272,9 @@ class Frames:
                 message.drop()
                 return
         exchange.response_bytes += len(message.content)
-        connection.memory.heard(frame.turn, text)
         if isinstance(frame, Started | Done) and not exchange.upstream_status:
             exchange.upstream_status = exchange.status = 200
+        connection.memory.heard(frame.turn, text)
         if isinstance(frame, Done):
             if frame.error:
                 exchange.error = "the provider reported a failure"

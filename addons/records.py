@@ -16,7 +16,7 @@ from tokenomics_core.events import events_of
 from tokenomics_core.exchange import Exchange
 from tokenomics_core.ledger import Kind, Row
 from tokenomics_core.ledger.session_file import session_id
-from tokenomics_core.memory import most_kept, record_of
+from tokenomics_core.memory import Capture, Streamed, most_kept, record_of
 from tokenomics_core.meter.headers import settled_headers
 from tokenomics_core.meter.prices import Cost, Price, cost
 from tokenomics_core.meter.thresholds import crossed, warning
@@ -46,6 +46,21 @@ class Records:
         if reason := self.services.ledger.unavailable:
             log.error("%s", reason)
             raise Refusal(503, "ledger_unavailable", "the ledger cannot be written; see the gateway's log")
+
+    @guarded
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """From here on there is an answer, whose events are told as they come."""
+        exchange, response = exchange_of(flow), flow.response
+        if exchange is None or response is None or not exchange.metered or exchange.refusal is not None:
+            return
+        told = self.services.communication(exchange) if response.status_code != 101 else None
+        if told is None:
+            return
+        flow.metadata["told"] = told
+        told.asked(flow.metadata[HEAD].items(), _asked(flow, exchange))
+        told.answered(fields_of(response.headers).items())
+        if (capture := flow.metadata.get("capture")) is not None:
+            capture.heard = told.chunk
 
     @guarded
     async def response(self, flow: http.HTTPFlow) -> None:
@@ -87,30 +102,48 @@ class Records:
 
     def _remember(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """Hands the conversation over, for those who may keep it."""
-        attempt, response = exchange.attempt, flow.response
-        if attempt is None or response is None or exchange.status == 101:
-            return
         writers = self.services.writers(exchange)
-        if not (writers or writers.problem):
+        if not (writers or writers.problem) or exchange.token is None or exchange.status == 101:
             return
-        body = exchange.body_for(attempt)
-        capture = flow.metadata.get("capture")
-        answer = flow.metadata.get("unrestored", response.raw_content)
-        if capture is not None:
-            answer = capture.close()
-        elif response.stream:
-            answer = b""
-        record = record_of(
-            exchange,
-            self.services.now(),
-            request_headers=flow.metadata[HEAD].items(),
-            request_body=body.render() if body is not None else flow.request.raw_content or b"",
-            response_headers=fields_of(response.headers).items(),
-            answer=answer,
-            answer_size=exchange.response_bytes,
-            most=most_kept(writers),
-        )
-        self.services.recorder.record(record, writers)
+        answer, size, response = _answer(flow), exchange.response_bytes, flow.response
+        if exchange.attempt is not None and response is not None:
+            record = record_of(
+                exchange,
+                self.services.now(),
+                request_headers=flow.metadata[HEAD].items(),
+                request_body=_asked(flow, exchange),
+                response_headers=fields_of(response.headers).items(),
+                answer=answer,
+                answer_size=size,
+                most=most_kept(writers),
+            )
+            self.services.recorder.record(record, writers)
+        told = flow.metadata.get("told") or self.services.communication(exchange)
+        if told is not None:
+            if exchange.sent and not told.begun:
+                told.asked(flow.metadata[HEAD].items(), _asked(flow, exchange))
+            told.ended(answer if exchange.metered else None, size)
+
+
+def _asked(flow: http.HTTPFlow, exchange: Exchange) -> bytes:
+    """The request's body after masking, without what the policy adds."""
+    body = exchange.body_for(exchange.attempt) if exchange.attempt is not None else None
+    if body is None:
+        return (flow.request.raw_content if not exchange.upload else None) or b""
+    return body.render()
+
+
+def _answer(flow: http.HTTPFlow) -> bytes | Streamed | None:
+    """What memory may have of the answer: masked, with its placeholders, without the real key."""
+    capture: Capture | None = flow.metadata.get("capture")
+    if capture is not None:
+        return capture.close()
+    if flow.response is None:
+        return None
+    if flow.response.stream:
+        return b""
+    kept: bytes | None = flow.metadata.get("unrestored", flow.response.raw_content)
+    return kept
 
 
 def _outcome(message: str) -> tuple[int, str]:

@@ -27,8 +27,9 @@ from tokenomics_core.guard.vault import Vaults
 from tokenomics_core.ledger import Ledger, Row
 from tokenomics_core.ledger.git_context import Git, surroundings
 from tokenomics_core.ledger.recovery import recover
-from tokenomics_core.ledger.session_file import session_id
-from tokenomics_core.memory import Recorder, Writers, writers_for
+from tokenomics_core.ledger.session_events import events_path
+from tokenomics_core.ledger.session_file import FOLDER, session_id
+from tokenomics_core.memory import NOBODY, Communication, Recorder, Writers, writers_for
 from tokenomics_core.memory import Settings as MemorySettings
 from tokenomics_core.meter.all_time import AllTime
 from tokenomics_core.meter.budget import Budget, Settings
@@ -184,11 +185,22 @@ class Services:
 
     def writers(self, exchange: Exchange) -> Writers:
         """Who writes the exchange's conversation down."""
-        assert exchange.attempt is not None
-        return self.writers_of(exchange.attempt.policy.memory)
+        if exchange.attempt is not None:
+            return self.writers_of(exchange.attempt.policy.memory)
+        return self.writers_of(exchange.policy.policy.memory) if exchange.policy is not None else NOBODY
 
     def writers_of(self, memory: Memory) -> Writers:
         return writers_for(memory, self.memory)
+
+    def communication(self, exchange: Exchange) -> Communication | None:
+        """Who tells the exchange's events; None where nobody does."""
+        writers = self.writers(exchange)
+        if not writers.events or exchange.token is None:
+            return None
+        recorder = self.recorder
+        return Communication(
+            exchange, self.now, lambda event: recorder.event(event, writers), recorder.missed
+        )
 
     @property
     def defaults(self) -> Defaults:
@@ -243,7 +255,10 @@ def start_services(config: Config, environ: Mapping[str, str], cwd: Path, home: 
         telemetry=start_telemetry(environ, enabled=config.telemetry.enabled),
         all_time=AllTime(config.dir / "ledger.db"),
         recorder=Recorder(
-            memory.folder, session_id(instance), redis=config.session.redis if memory.redis else None
+            memory.folder,
+            session_id(instance),
+            events_path(config.dir / FOLDER, session_id(instance)) if memory.events else None,
+            redis=config.session.redis if memory.redis else None,
         ),
         memory=memory,
         git=Git(time.monotonic),

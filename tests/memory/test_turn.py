@@ -76,7 +76,8 @@ def test_what_the_provider_began_was_asked_by_nobody():
 def test_each_frame_is_heard_and_kept():
     heard = []
     idle = AnswerGuard(CompiledRules([], "output"), None, lambda hit: None)
-    kept = KeptTurn((), b"{}", idle, b"sk-secret-key", heard.append)
+    kept = KeptTurn((), b"{}", idle, b"sk-secret-key")
+    kept.capture.heard = heard.append
     kept.capture.frame('{"type":"response.output_text.delta","item_id":"i","delta":"Hi sk-secret-key"}')
     assert kept.capture.close().text == "Hi [REDACTED]"
     (frame,) = heard

@@ -68,7 +68,7 @@ class Capture:
 
     guard: of the answer. early: it wants to be fed with what comes from the provider, before the guard and
     the scrubber; otherwise with what the client is given. secret: the real key, which pieces of text could
-    make when they are put together. heard: is told the data of each event, also of those that are not kept.
+    make when they are put together. early: whatever the guard is.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Capture:
         *,
         limit: int = LIMIT,
         early: bool = False,
-        heard: Callable[[bytes], None] | None = None,
     ) -> None:
         self.early = early or restores(guard)
-        self.heard = heard
+        self.heard: Callable[[bytes], None] | None = None
+        """Is told the data of each event, also of those that are not kept."""
         self._masking: StreamGuard | None = None
         self._frames: FrameGuard | None = None
         if self.early and guard is not None and guard.compiled:

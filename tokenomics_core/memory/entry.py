@@ -132,12 +132,17 @@ def body_text(body: bytes, content_type: str, size: int = 0) -> str:
     size = max(size, len(body))
     if not size:
         return "(empty)"
-    if not content_type.strip().lower().startswith(_BINARY):
+    if not is_binary(content_type):
         kept = body[:LIMIT]
         text = decoded(kept if len(kept) == size else whole_characters(kept))
         if text:
             return sanitised(text)
     return f"[binary, {size} bytes]"
+
+
+def is_binary(content_type: str) -> bool:
+    """Whether a body of that type is no text for people."""
+    return content_type.strip().lower().startswith(_BINARY)
 
 
 def decoded(raw: bytes) -> str | None:

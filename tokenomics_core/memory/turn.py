@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import orjson
 
 from tokenomics_core.guard.answer import AnswerGuard
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.memory.capture import Capture
+from tokenomics_core.memory.communication import Communication
 from tokenomics_core.memory.entry import LIMIT
 
 MOST_FRAMES = 1000
@@ -62,7 +61,7 @@ class Earlier:
 class KeptTurn:
     """asked: the frame that asked for the response, after masking; empty where the provider began.
 
-    guard: of the answer. heard: is told each frame of the answer that is kept or could be.
+    guard: of the answer. told: its events, where they are told.
     """
 
     def __init__(
@@ -71,9 +70,15 @@ class KeptTurn:
         asked: bytes,
         guard: AnswerGuard,
         secret: bytes,
-        heard: Callable[[bytes], None] | None = None,
+        told: Communication | None = None,
     ) -> None:
         self.earlier = earlier
         self.asked = asked
+        self.said = b"\n".join(each for each in (*earlier, asked) if each)
+        """All that the client sent for it."""
         # A guard of its own: those of the connection hold frames of several turns back, and restore values.
-        self.capture = Capture("sse", guard, secret, early=True, heard=heard)
+        self.told = told
+        """Whoever tells the turn's events."""
+        self.capture = Capture("sse", guard, secret, early=True)
+        if told is not None:
+            self.capture.heard = told.chunk
