@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.counters.redis_servers import redis_server
 from tests.fake_provider import FakeProvider
 from tests.money.governed import POLICY, create
 from tests.proxy.caller import Caller
@@ -194,3 +197,106 @@ def test_a_policy_is_replayed_on_the_bodies_that_were_kept(
     assert told["requests"] == len(FORMATS) + 3
     assert told["without_body"] == 1
     assert told["newly_refused"] == {"rule_violation": len(FORMATS) + 1}
+
+
+# Where a policy wants it.
+
+
+def test_a_full_file_is_set_aside_and_packed(start_proxy: StartProxy, fake_provider: FakeProvider) -> None:
+    proxy = start_proxy()
+    memory = {"enabled": True, "file_name": "{token_hash}/log.md", "max_size_mb": 1, "compress_old": True}
+    token = create(proxy, {**POLICY, "memory": memory})
+    with Caller(proxy, token.key) as caller:
+        for number in range(8):
+            assert caller.ask(text=f"[tokens=1] number {number} " + "x" * 400_000).status == 200
+    proxy.stop()
+    folder = proxy.dir / "memory" / token.hash[:16]
+    plain, *packed = sorted(folder.iterdir(), key=lambda path: path.suffix == ".gz")
+    # Each holds as many as fit into a mebibyte: two of them.
+    assert plain.name == "log.md"
+    assert len(packed) == 3
+    name = re.compile(r"log\.[0-9]{8}-[0-9]{6}(-[0-9])?\.md\.gz")
+    assert all(name.fullmatch(path.name) for path in packed)
+    assert {path.stat().st_mode & 0o777 for path in (plain, *packed)} == {0o600}
+    text = plain.read_text() + "".join(gzip.decompress(path.read_bytes()).decode() for path in packed)
+    assert [text.count(f"number {number} x") for number in range(8)] == [1] * 8
+    assert plain.stat().st_size <= 2**20
+
+
+def test_what_a_policy_says_of_its_files(
+    start_proxy: StartProxy, fake_provider: FakeProvider, tmp_path: Path
+) -> None:
+    proxy = start_proxy()
+    memories: dict[str, Json] = {
+        "default": {},
+        "single": {"file_path": str(tmp_path / "all.md")},
+        "pattern": {"file_path": str(tmp_path / "deep"), "file_name": "{date}/a/{session_id}.md"},
+        "home": {"file_path": "~/notes", "file_name": "../../{token_hash}.md"},
+        "blocked": {"file_path": str(proxy.folder / "config.yaml"), "file_name": "x.md"},
+        "redis": {"redis": True},
+    }
+    hashes = {}
+    for name, memory in memories.items():
+        token = create(proxy, {**POLICY, "memory": {"enabled": True, **memory}})
+        hashes[name] = token.hash[:16]
+        with Caller(proxy, token.key) as caller:
+            assert caller.ask(text=f"I am {name}").status == 200
+    date = proxy.rows(len(memories))[0]["started_at"][:10]
+    proxy.stop()
+    files = {
+        "default": proxy.dir / "memory" / f"{hashes['default']}.md",
+        "single": tmp_path / "all.md",
+        "pattern": tmp_path / "deep" / date / "a" / f"{hashes['pattern']}.md",
+        "home": proxy.folder / "home" / "notes" / f"{hashes['home']}.md",
+        "redis": proxy.dir / "memory" / f"{hashes['redis']}.md",
+    }
+    for name, path in files.items():
+        assert f"I am {name}" in path.read_text()
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.read_text().startswith("## ")
+        assert path.read_text().split("\n")[0].endswith(f" | {hashes[name]} | request | gpt-4o")
+    assert (tmp_path / "deep" / date / "a").stat().st_mode & 0o777 == 0o700
+    # What cannot be had is said, once each, and fails nobody.
+    log = proxy.log()
+    assert "config.yaml/x.md cannot be written: Not a directory" in log
+    assert "wants redis, but session.backend is not redis" in log
+
+
+def test_of_an_error_the_request_alone(start_proxy: StartProxy, fake_provider: FakeProvider) -> None:
+    proxy = start_proxy()
+    token = create(proxy, {**POLICY, "memory": {"enabled": True}})
+    with Caller(proxy, token.key) as caller:
+        fake_provider.script([{"status": 400}])
+        assert caller.ask(text="a wrong question", stream=True).status == 400
+    proxy.stop()
+    text = (proxy.dir / "memory" / f"{token.hash[:16]}.md").read_text()
+    assert (text.count("\n---\n"), "a wrong question" in text) == (1, True)
+
+
+def test_lists_in_redis(start_proxy: StartProxy, fake_provider: FakeProvider, tmp_path: Path) -> None:
+    with redis_server(tmp_path) as server:
+        session = {"backend": "redis", "redis": {"addr": f"127.0.0.1:{server.port}"}}
+        proxy = start_proxy({"session": session})
+        both = {"enabled": True, "redis": True, "file_name": "{token_hash}.md"}
+        alone = create(proxy, {**POLICY, "rules": [RESTORING], "memory": {"enabled": True, "redis": True}})
+        twice = create(proxy, {**ONE_PROVIDER, "memory": both})
+        with Caller(proxy, alone.key) as caller:
+            assert MAIL in caller.ask(text=f"say {MAIL}").body.decode()
+            assert caller.ask(text="and stream", stream=True).status == 200
+        with socket(proxy, twice.key) as connection:
+            connection.send(asking(text="over a socket"))
+            until_done(connection)
+        proxy.stop()
+        with server.client() as client:
+            lists = {
+                token.hash: client.lrange(f"tokenomics:memory:{token.hash}", 0, -1)
+                for token in (alone, twice)
+            }
+            assert client.ttl(f"tokenomics:memory:{alone.hash}") == -1
+    roles = [entry.split("\n")[0].split(" | ")[1:] for entry in lists[alone.hash]]
+    assert roles == [["request", "gpt-4o"], ["response", "gpt-4o"]] * 2
+    assert "<EMAIL_1>" in lists[alone.hash][0]
+    assert "wonderland" not in str(lists)
+    assert not any("\n---\n" in entry for entry in lists[alone.hash])
+    assert "Captured assistant text:\npong: over a socket" in lists[twice.hash][1]
+    assert [path.name for path in (proxy.dir / "memory").iterdir()] == [f"{twice.hash[:16]}.md"]
