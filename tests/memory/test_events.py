@@ -120,6 +120,16 @@ def test_events_are_written_as_they_come(tmp_path):
     assert recorder.close(10)
 
 
+def test_an_event_that_cannot_be_made_hinders_no_other(tmp_path, caplog):
+    path, recorder = log_of(tmp_path)
+    for changes in ({}, {"headers": (None,)}, {"chunk_index": 2}):
+        # Past `event`, which would see it.
+        recorder._lane.put((an_event(**changes), Writers(events=True)), 1)
+    assert recorder.close(10)
+    assert [sorted(told)[-1] for told in lines(path)] == ["type", "type", "left_out"]
+    assert recorder.failed == 1
+
+
 def test_what_finds_no_room_in_the_queue_is_counted_in_the_file(tmp_path):
     path, recorder = log_of(tmp_path, capacity=1)
     with recorder._counting:
@@ -134,10 +144,9 @@ def test_what_finds_no_room_in_the_queue_is_counted_in_the_file(tmp_path):
 def test_a_full_log_takes_no_more_and_says_so(tmp_path):
     written = []
     log = EventLog(tmp_path / "x", lambda path, data: written.append(data), most=100)
-    log.write(b"a" * 60 + b"\n")
-    log.write(b"b" * 60 + b"\n")
-    log.write(b"c\n")
-    assert [data[:1] for data in written] == [b"a"]
+    log.write([b"a" * 60 + b"\n", b"b" * 60 + b"\n"])
+    log.write([b"c\n"])
+    assert written == [b"a" * 60 + b"\n"]
     assert log.unsaid
     log.settle()
     log.settle()
@@ -154,9 +163,9 @@ def test_what_the_disk_refuses_is_counted(tmp_path):
 
     log = EventLog(tmp_path / "x", full)
     with pytest.raises(OSError, match="No space"):
-        log.write(b"a\n")
+        log.write([b"a\n", b"b\n"])
     log.settle()
-    assert written == [b'{"left_out":1}\n']
+    assert written == [b'{"left_out":2}\n']
 
 
 # What is told.

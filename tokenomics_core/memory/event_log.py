@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MOST = 1024 * 1024 * 1024
@@ -25,24 +25,28 @@ class EventLog:
         self._left_out = 0
         self._said = 0
 
-    def missed(self) -> None:
-        """One event is not in the log. For any thread."""
+    def missed(self, count: int = 1) -> None:
+        """So many events are not in the log. For any thread."""
         with self._lock:
-            self._left_out += 1
+            self._left_out += count
 
-    def write(self, line: bytes) -> None:
-        """For one thread, as `settle` is."""
-        if len(line) > self._room:
-            # What is smaller does not go in behind it: a log with gaps would look whole.
-            self._room = 0
-            self.missed()
-            return
+    def write(self, lines: Sequence[bytes]) -> None:
+        """All at once. For one thread, as `settle` is."""
+        kept, room = [], self._room
+        for line in lines:
+            # What is smaller does not go in behind what is not: a log with gaps would look whole.
+            room = room - len(line) if len(line) <= room else 0
+            if not room:
+                break
+            kept.append(line)
         try:
-            self._append(self.path, line)
+            if kept:
+                self._append(self.path, b"".join(kept))
         except Exception:
-            self.missed()
+            self.missed(len(lines))
             raise
-        self._room -= len(line)
+        self._room = room
+        self.missed(len(lines) - len(kept))
 
     @property
     def unsaid(self) -> bool:

@@ -135,17 +135,25 @@ class Recorder:
 
     def _write(self, items: list[_Item]) -> None:
         """In the thread of the files."""
+        lines: list[bytes] = []
         for item, writers in items:
             date = self._files.today()
             if isinstance(item, Event):
-                self._write_event(item, writers, date)
+                lines.append(self._write_event(item, writers, date))
             else:
                 self._write_record(item, writers, date)
+        if (log := self._events) is not None and any(lines):
+            self._try(log.path, lambda: log.write([each for each in lines if each]))
 
-    def _write_event(self, event: Event, writers: Writers, date: str) -> None:
-        told = members(event)
-        if (log := self._events) is not None:
-            self._try(log.path, lambda: log.write(event_line(told)))
+    def _write_event(self, event: Event, writers: Writers, date: str) -> bytes:
+        """Its line in the log; empty where it could not be made."""
+        try:
+            told = members(event)
+            line_of_log = event_line(told)
+        except Exception as error:
+            self.missed()
+            self._not_written(error, 1)
+            return b""
         if writers.markdown:
             self._append(
                 self._ledger_file(date),
@@ -153,6 +161,7 @@ class Recorder:
                     event.at, self._session, "event", event.model, event_content(told), event.token
                 ),
             )
+        return line_of_log
 
     def _write_record(self, record: Record, writers: Writers, date: str) -> None:
         contents: list[str] = []
