@@ -1,15 +1,20 @@
 """A session's communication events in its file: which part has which, how many, and after a crash."""
 
 import json
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.ledger.build import START
 from tests.ledger.json_schema import errors
 from tests.ledger.test_session_file import GIT, INSTANCE, NEXT, SCHEMA, STARTED, nobody, read, served, write
 from tokenomics_core.ledger import LedgerError, session_events
+from tokenomics_core.ledger.session_events import EventReader, PartEvents
 from tokenomics_core.ledger.session_file import SessionFile, rebuild_missing
 from tokenomics_core.ledger.session_reader import read_sessions
 
@@ -107,6 +112,34 @@ def test_each_part_has_the_events_of_its_time(dir):
     documents = [read(dir, name) for name in names]
     assert [numbers(document) for document in documents] == [[1, 2], [3, 4], [5, 6, 7]]
     assert [errors(document, SCHEMA) for document in documents] == [[], [], []]
+
+
+@given(
+    st.lists(st.one_of(st.integers(1, 400), st.just(None)), max_size=60),
+    st.integers(100, 5000),
+    st.data(),
+)
+@settings(deadline=None, max_examples=60)
+def test_every_event_is_told_or_counted(sizes, most, data):
+    """sizes: of the events' bodies; None is something else than an event. However the file grows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.events.jsonl"
+        part, reader = PartEvents(Path(folder), most), EventReader(path)
+        text = b"".join(
+            b"{}\n" if size is None else orjson.dumps(an_event(number, body="x" * size)) + b"\n"
+            for number, size in enumerate(sizes)
+        )
+        while text:
+            cut = data.draw(st.integers(1, len(text)))
+            with path.open("ab") as file:
+                file.write(text[:cut])
+            text = text[cut:]
+            reader.take(part)
+        told = numbers({"communication_events": orjson.loads(b"".join(part.text.pieces()))})
+        part.text.close()
+    wanted = [number for number, size in enumerate(sizes) if size is not None]
+    assert told == wanted[: len(told)]
+    assert len(told) + part.left_out == len(wanted)
 
 
 def test_a_crash_leaves_the_events_all_the_same(dir):

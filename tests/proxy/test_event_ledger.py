@@ -17,6 +17,7 @@ from tests.proxy.test_frames import POLICY as ONE_PROVIDER
 from tests.proxy.test_frames import create as asking
 from tests.proxy.test_frames import socket, until_done
 from tests.proxy.test_memory import MAIL, MASKING, RESTORING, all_text
+from tests.proxy.test_stop import Running
 from tests.support.environment import PROJECT
 from tests.support.proxy import Proxy
 
@@ -170,25 +171,54 @@ def test_each_turn_of_a_websocket(start_proxy: StartProxy, fake_provider: FakePr
     assert proxy.files_with("wonderland") == proxy.files_with("never sent") == []
 
 
-def test_a_crash_leaves_them(start_proxy: StartProxy, fake_provider: FakeProvider) -> None:
+def rebuilt(proxy: Proxy) -> Json:
+    """The one session file with events, once a process that came after has made it."""
+
+    def read() -> list[Json]:
+        found = [json.loads(path.read_text()) for path in (proxy.dir / "sessions").glob("*.json")]
+        return [each for each in found if each["requests"] and each.get("communication_events")]
+
+    (document,) = proxy.wait_for(read, lambda found: len(found) == 1)
+    assert errors(document, SCHEMA) == []
+    return document
+
+
+def test_a_crash_in_the_middle_of_a_stream_leaves_what_came(
+    start_proxy: StartProxy, fake_provider: FakeProvider
+) -> None:
     proxy = start_proxy(CONFIG)
     token = create(proxy, POLICY)
     with Caller(proxy, token.key) as caller:
         assert caller.ask(text="before the crash").status == 200
-    proxy.rows(1)
-    (log,) = (proxy.dir / "sessions").glob("*.events.jsonl")
-    proxy.wait_for(log.read_text, lambda text: text.count("\n") == len(WHOLE))
-    proxy.kill()
+        fake_provider.reset()
+        fake_provider.script([{"do": "slow-stream", "delay": 0.1, "tokens": 200}])
+        running = Running(caller, fake_provider)
+        (log,) = (proxy.dir / "sessions").glob("*.events.jsonl")
+        proxy.wait_for(log.read_text, lambda text: text.count("response.chunk") > 3)
+        proxy.kill()
+        running.end()
     proxy.restart()
+    document = rebuilt(proxy)
+    whole, cut = (each["request_id"] for each in document["requests"])
+    events = document["communication_events"]
+    assert types([event for event in events if event["request_id"] == whole]) == WHOLE
+    left = types([event for event in events if event["request_id"] == cut])
+    assert left[:2] == WHOLE[:2]
+    assert left[2:] == ["response.chunk"] * len(left[2:])
+    assert len(left) > 5
 
-    def rebuilt() -> list[Json]:
-        found = [json.loads(path.read_text()) for path in (proxy.dir / "sessions").glob("*.json")]
-        return [each for each in found if each.get("communication_events")]
 
-    (document,) = proxy.wait_for(rebuilt, lambda found: len(found) == 1)
-    assert errors(document, SCHEMA) == []
-    assert types(document["communication_events"]) == WHOLE
-    assert "before the crash" in document["communication_events"][0]["body"]
+def test_a_stop_tells_what_was_cut(start_proxy: StartProxy, fake_provider: FakeProvider) -> None:
+    proxy = start_proxy({**CONFIG, "server": {"drain_timeout": 0.5}})
+    fake_provider.script([{"do": "slow-stream", "delay": 0.1, "tokens": 200}])
+    with Caller(proxy, create(proxy, POLICY).key) as caller:
+        running = Running(caller, fake_provider)
+        proxy.stop()
+        running.end()
+    (events,) = told(proxy).values()
+    assert types(events)[:3] == [*WHOLE[:2], "response.chunk"]
+    assert (events[-1]["type"], events[-1]["error"]) == ("response.error", "the gateway stopped")
+    assert events[-1]["body"].startswith("[streaming sse]\n")
 
 
 def test_without_the_key_there_are_none(start_proxy: StartProxy, fake_provider: FakeProvider) -> None:
