@@ -13,9 +13,10 @@ import orjson
 from mitmproxy import ctx, http
 from mitmproxy.websocket import WebSocketMessage
 
-from addons.answer import exchange_of
+from addons.answer import HEAD, exchange_of, fields_of
 from addons.budget import Budget
 from addons.engine import close_upstream
+from addons.frame_memory import FrameMemory
 from addons.guardrails import Guardrails, rule_refusal, told
 from addons.identity import Identity
 from addons.records import write_down
@@ -34,11 +35,13 @@ from tokenomics_core.guard.violation import RuleViolation
 from tokenomics_core.json_body import JsonBody
 from tokenomics_core.policy import ResolvedPolicy
 from tokenomics_core.refusal import Refusal
-from tokenomics_core.request_log import NO_BODIES, Bodies, Body
 from tokenomics_core.routing import Aim, plan
 from tokenomics_core.scrub import scrub
 
 log = logging.getLogger("tokenomics")
+
+BLOCKED = ("rule_violation", "rule_failed")
+"""Refusals of an answer by a content rule."""
 
 
 class Lane(NamedTuple):
@@ -60,6 +63,7 @@ class Connection:
     reader: FrameReader
     secret: bytes
     policy: ResolvedPolicy
+    memory: FrameMemory
     lanes: dict[str, Lane] = field(default_factory=dict)
     running: dict[Turn, Exchange] = field(default_factory=dict)
 
@@ -84,8 +88,11 @@ class Frames:
         if exchange is not None:
             self.services.streams["websocket"] += 1
             reader = frame_reader(exchange.path, exchange.query)
+            secret: bytes = flow.metadata.get("secret", b"")
+            answered = fields_of(flow.response.headers) if flow.response is not None else {}
+            memory = FrameMemory(self.services, flow.metadata[HEAD].items(), answered.items(), secret)
             flow.metadata["connection"] = Connection(
-                exchange, reader, flow.metadata.get("secret", b""), exchange.attempts[0].policy
+                exchange, reader, secret, exchange.attempts[0].policy, memory
             )
 
     async def websocket_message(self, flow: http.HTTPFlow) -> None:
@@ -138,13 +145,16 @@ class Frames:
             masked = await self._look(connection, connection.upgrade, body)
             if masked.changed:
                 message.content = masked.render()
+            connection.memory.sent(masked, connection.policy)
             return
         exchange = self._begin(connection, turn)
         policy = self._govern(connection, exchange)
+        asked = b""
         if turn.body is not None:
             masked = await self._look(connection, exchange, turn.body)
             if masked.changed:
                 exchange.body = turn.body = masked
+            asked = turn.body.render()
             exchange.dialect.add_prompts(turn.body, policy.prompts)
         await self.budget.reserve(exchange)
         if turn.body is not None:
@@ -154,6 +164,7 @@ class Frames:
                 message.content = turn.body.render()
         exchange.request_bytes = len(message.content)
         exchange.sent, exchange.attempt_began = True, self.services.clock()
+        connection.memory.begin(turn, exchange, asked, policy)
         connection.reader.sent(turn)
         if (lane := connection.lanes.get(turn.lane)) is not None:
             lane.guard.told.clear()
@@ -255,8 +266,9 @@ class Frames:
             exchange.policy, exchange.attempts = connection.upgrade.policy, connection.upgrade.attempts
             exchange.sent, exchange.attempt_began = True, self.services.clock()
             try:
-                self._govern(connection, exchange)
+                policy = self._govern(connection, exchange)
                 await self.budget.reserve(exchange)
+                connection.memory.begin(frame.turn, exchange, b"", policy)
             except Refusal as refusal:
                 exchange.upstream_status = 200
                 await self._end(flow, connection, frame.turn, exchange, refusal)
@@ -265,6 +277,7 @@ class Frames:
         exchange.response_bytes += len(message.content)
         if isinstance(frame, Started | Done) and not exchange.upstream_status:
             exchange.upstream_status = exchange.status = 200
+        connection.memory.heard(frame.turn, text)
         if isinstance(frame, Done):
             if frame.error:
                 exchange.error = "the provider reported a failure"
@@ -301,10 +314,11 @@ class Frames:
         """Ends a turn that the provider is still at."""
         exchange.error = refusal.message
         texts = connection.reader.end_turn(turn, Stop(refusal.code, refusal.message))
-        if refusal.code in ("rule_violation", "rule_failed"):
+        if refusal.code in BLOCKED:
             # What ends a turn says again what was said in it.
             texts = [connection.reader.error_frame(refusal, exchange.id, turn)]
-        elif (lane := connection.lanes.pop(turn.lane, None)) is not None:
+        connection.memory.heard(turn, *texts)
+        if refusal.code not in BLOCKED and (lane := connection.lanes.pop(turn.lane, None)) is not None:
             try:
                 texts = [out for text in texts for out in lane.frames.feed(text)] + lane.frames.close()
             except (RuleViolation, RuleFailed) as error:
@@ -358,11 +372,13 @@ class Frames:
     async def _settle(self, connection: Connection, turn: Turn, exchange: Exchange) -> None:
         connection.running.pop(turn, None)
         exchange.answer = turn.answer
-        self.services.end()
-        bodies = NO_BODIES
-        if turn.body is not None and exchange.sent and self.services.request_log.wants_requests:
-            bodies = Bodies(request=Body(turn.body.render()))
-        await write_down(exchange, self.services, "frame", connection.upgrade.id, bodies=bodies)
+        try:
+            bodies = connection.memory.bodies(turn, exchange)
+            await write_down(exchange, self.services, "frame", connection.upgrade.id, bodies=bodies)
+            connection.memory.end(turn, exchange)
+        finally:
+            # As in Records: a stop closes the ledger, and memory, when nothing is in flight.
+            self.services.end()
 
     async def _refuse(
         self, flow: http.HTTPFlow, connection: Connection, message: WebSocketMessage, refusal: Refusal

@@ -160,6 +160,8 @@ class Lifecycle:
             engine.close_all_clients()
             await self._drained(2.0)
         await self.services.events.close()
+        # Before the session file, which is made from what it wrote, too.
+        await in_thread(lambda: self.services.recorder.close(5))
         await self._close_counters()
         await in_thread(self._close)
 
@@ -188,7 +190,6 @@ class Lifecycle:
         if self.services.telemetry is not None:
             self.services.telemetry.close()
         self.services.ledger.close()
-        self.services.recorder.close(5)
         self.services.request_log.close()
         self.services.store.close()
 

@@ -7,9 +7,9 @@ import logging
 
 from mitmproxy import http
 
-from addons.answer import HEAD, exchange_of
+from addons.answer import HEAD, exchange_of, fields_of
 from addons.guarded import guarded
-from addons.said import Said, bodies_of, said_of
+from addons.said import Said, asked, bodies_of, said_of
 from addons.services import Services, in_thread
 from tokenomics_core.counters.question import Limit, Settled
 from tokenomics_core.dialects.base import Usage
@@ -49,6 +49,21 @@ class Records:
         if reason := self.services.ledger.unavailable:
             log.error("%s", reason)
             raise Refusal(503, "ledger_unavailable", "the ledger cannot be written; see the gateway's log")
+
+    @guarded
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """From here on there is an answer, whose events are told as they come."""
+        exchange, response = exchange_of(flow), flow.response
+        if exchange is None or response is None or not exchange.metered or exchange.refusal is not None:
+            return
+        told = self.services.communication(exchange) if response.status_code != 101 else None
+        if told is None:
+            return
+        flow.metadata["told"] = told
+        told.asked(flow.metadata[HEAD].items(), asked(flow, exchange))
+        told.answered(fields_of(response.headers).items())
+        if (capture := flow.metadata.get("capture")) is not None:
+            capture.heard = told.chunk
 
     @guarded
     async def response(self, flow: http.HTTPFlow) -> None:
@@ -101,22 +116,28 @@ class Records:
 
     def _remember(self, flow: http.HTTPFlow, exchange: Exchange, said: Said | None) -> None:
         """Hands the conversation over, for those who may keep it."""
-        if said is None:
-            return
         writers = self.services.writers(exchange)
-        if not (writers or writers.problem):
+        if not (writers or writers.problem) or exchange.token is None or exchange.status == 101:
             return
-        record = record_of(
-            exchange,
-            self.services.now(),
-            request_headers=flow.metadata[HEAD].items(),
-            request_body=said.request,
-            response_headers=said.head.items(),
-            answer=said.answer,
-            answer_size=exchange.response_bytes,
-            most=most_kept(writers),
-        )
-        self.services.recorder.record(record, writers)
+        fields = flow.metadata[HEAD].items()
+        if said is not None:
+            record = record_of(
+                exchange,
+                self.services.now(),
+                request_headers=fields,
+                request_body=said.request,
+                response_headers=said.head.items(),
+                answer=said.answer,
+                answer_size=exchange.response_bytes,
+                most=most_kept(writers),
+            )
+            self.services.recorder.record(record, writers)
+        told = flow.metadata.get("told") or self.services.communication(exchange)
+        if told is not None:
+            if exchange.sent and not told.begun:
+                told.asked(fields, asked(flow, exchange))
+            answer = said.answer if said is not None and exchange.metered else None
+            told.ended(answer, exchange.response_bytes)
 
 
 def _outcome(message: str) -> tuple[int, str]:

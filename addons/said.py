@@ -44,7 +44,6 @@ def said_of(flow: http.HTTPFlow, exchange: Exchange, services: Services) -> Said
     writers, logged = services.writers(exchange), flow.metadata.get(LOGGED, False)
     if not (writers or writers.problem or logged or services.request_log.wants_requests):
         return None
-    body = exchange.body_for(attempt)
     capture: Capture | None = flow.metadata.get("capture")
     answer: bytes | Streamed | None = flow.metadata.get("unrestored", response.raw_content)
     if capture is not None:
@@ -53,13 +52,21 @@ def said_of(flow: http.HTTPFlow, exchange: Exchange, services: Services) -> Said
         answer = b""
     sent = flow.request.raw_content or b""
     return Said(
-        request=body.render() if body is not None and writers else sent,
+        request=asked(flow, exchange) if writers else sent,
         sent=sent,
         kind=flow.metadata[HEAD].get("content-type", ""),
         head=fields_of(response.headers),
         answer=answer,
         logged=logged,
     )
+
+
+def asked(flow: http.HTTPFlow, exchange: Exchange) -> bytes:
+    """The request's body after masking, without what the policy adds."""
+    body = exchange.body_for(exchange.attempt) if exchange.attempt is not None else None
+    if body is not None:
+        return body.render()
+    return (flow.request.raw_content if not exchange.upload else None) or b""
 
 
 def bodies_of(exchange: Exchange, said: Said | None) -> Bodies:
@@ -75,11 +82,11 @@ def _answer(exchange: Exchange, said: Said) -> Body:
     if not said.logged or said.answer is None or exchange.refusal is not None:
         return Body()
     if isinstance(said.answer, Streamed):
-        return Body(_words(said.answer), size=exchange.response_bytes)
+        return Body(words(said.answer), size=exchange.response_bytes)
     return Body(said.answer, said.head.get("content-type", ""), 0 if said.answer else exchange.response_bytes)
 
 
-def _words(streamed: Streamed) -> str:
+def words(streamed: Streamed) -> str:
     """What the assistant said in a stream, and the tools that it called."""
     calls = [orjson.dumps(call).decode() for call in streamed.calls]
     return "\n".join(part for part in (streamed.text, *calls) if part)

@@ -28,8 +28,9 @@ from tokenomics_core.guard.vault import Vaults
 from tokenomics_core.ledger import Ledger, Row
 from tokenomics_core.ledger.git_context import Git, surroundings
 from tokenomics_core.ledger.recovery import recover
-from tokenomics_core.ledger.session_file import session_id
-from tokenomics_core.memory import Recorder, Writers, writers_for
+from tokenomics_core.ledger.session_events import events_path
+from tokenomics_core.ledger.session_file import FOLDER, session_id
+from tokenomics_core.memory import NOBODY, Communication, Recorder, Writers, writers_for
 from tokenomics_core.memory import Settings as MemorySettings
 from tokenomics_core.meter.all_time import AllTime
 from tokenomics_core.meter.budget import Budget, Settings
@@ -39,6 +40,7 @@ from tokenomics_core.meter.stats import Stats
 from tokenomics_core.meter.tokenizer import Tokenizer
 from tokenomics_core.metrics import Metrics
 from tokenomics_core.policy import ResolvedPolicy
+from tokenomics_core.policy.schema import Memory
 from tokenomics_core.providers import Catalogue, load_catalogue
 from tokenomics_core.request_log import DebugLog, LogFile, MessageHandler, RequestLog
 from tokenomics_core.routing import Defaults
@@ -204,8 +206,22 @@ class Services:
 
     def writers(self, exchange: Exchange) -> Writers:
         """Who writes the exchange's conversation down."""
-        assert exchange.attempt is not None
-        return writers_for(exchange.attempt.policy.memory, self.memory)
+        if exchange.attempt is not None:
+            return self.writers_of(exchange.attempt.policy.memory)
+        return self.writers_of(exchange.policy.policy.memory) if exchange.policy is not None else NOBODY
+
+    def writers_of(self, memory: Memory) -> Writers:
+        return writers_for(memory, self.memory)
+
+    def communication(self, exchange: Exchange) -> Communication | None:
+        """Who tells the exchange's events; None where nobody does."""
+        writers = self.writers(exchange)
+        if not writers.events or exchange.token is None:
+            return None
+        recorder = self.recorder
+        return Communication(
+            exchange, self.now, lambda event: recorder.event(event, writers), recorder.missed
+        )
 
     @property
     def defaults(self) -> Defaults:
@@ -272,7 +288,10 @@ def start_services(
         telemetry=start_telemetry(environ, enabled=config.telemetry.enabled),
         all_time=AllTime(config.dir / "ledger.db"),
         recorder=Recorder(
-            memory.folder, session_id(instance), redis=config.session.redis if memory.redis else None
+            memory.folder,
+            session_id(instance),
+            events_path(config.dir / FOLDER, session_id(instance)) if memory.events else None,
+            redis=config.session.redis if memory.redis else None,
         ),
         memory=memory,
         git=Git(time.monotonic),

@@ -95,6 +95,7 @@ KEYS: list[tuple[str, Any, str, Any]] = [
     ("remote.webhook.insecure", False, "true", True),
     ("ledger.enabled", True, "false", False),
     ("ledger.memory", True, "false", False),
+    ("ledger.memory_format", "markdown", "Both", "both"),
     ("ledger.event_ledger", False, "true", True),
     ("errors.style", "provider", "tokenomics", "tokenomics"),
     ("default_provider", "", "OpenAI", "openai"),

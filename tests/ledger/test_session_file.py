@@ -587,7 +587,7 @@ def test_what_a_full_disk_cut_is_written_over(dir):
     session = SessionFile(dir, INSTANCE, STARTED)
     write(dir, served(1))
     session.write(START)
-    session._part.entries = FullOnce(session._part.entries)
+    session._part.entries._file = FullOnce(session._part.entries._file)
     write(dir, served(2))
     with pytest.raises(LedgerError, match="No space left on device"):
         session.write(START)

@@ -51,9 +51,8 @@ def test_a_stream_is_written_to_the_letter():
     side = an_answer(stream, (("content-type", "text/event-stream"), ("x-request-id", "req_77")))
     text = entry(ANSWERED, "7e19c0a4", "response", "gpt-4o", content(side, "response"), "a1b2c3d4e5f60718")
     assert text.decode() == (
-        "## 2026-04-05T06:07:11Z | 7e19c0a4 | response | gpt-4o\n"
+        "## 2026-04-05T06:07:11Z | 7e19c0a4 | response | gpt-4o | a1b2c3d4e5f60718\n"
         "\n"
-        "Token: a1b2c3d4e5f60718\n"
         "Content-Type: text/event-stream\n"
         "Response-Headers:\n"
         "  Content-Type: text/event-stream\n"
@@ -131,6 +130,7 @@ def test_a_model_neither_ends_nor_divides_its_heading(model, shown):
         (b"text", "video/mp4; codecs=x", 0, "[binary, 4 bytes]"),
         (b"text", "application/octet-stream", 0, "[binary, 4 bytes]"),
         (b"", "audio/mpeg", 9000, "[binary, 9000 bytes]"),
+        (b"", "application/x-model", 9000, "[binary, 9000 bytes]"),
         (b"a\x00b\x07c\x7fd\x1be\x85f", "text/plain", 0, "[binary, 11 bytes]"),
         ("a\x00b\x07c\x7fd\x1be\x85f".encode(), "text/plain", 0, "a b c d e f"),
         (b"one\ntwo\r\n\tthree", "text/plain", 0, "one\ntwo\r\n\tthree"),

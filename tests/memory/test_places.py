@@ -126,11 +126,12 @@ def settings(**changes):
         (SILENT, {"format": "jsonl"}, Writers(lines=True)),
         (SILENT, {"format": "both"}, Writers(markdown=True, lines=True)),
         (SILENT, {"ledger": False, "format": "both"}, NOBODY),
+        (SILENT, {"ledger": False, "events": True}, Writers(events=True)),
         (memory_of("{}"), {}, Writers(markdown=True)),
         (memory_of('{"enabled":null}'), {}, Writers(markdown=True)),
         (memory_of('{"file_name":"x"}'), {}, Writers(markdown=True)),
         # A token that says no is nobody's.
-        (memory_of('{"enabled":false}'), {"format": "both", "redis": True}, NOBODY),
+        (memory_of('{"enabled":false}'), {"format": "both", "redis": True, "events": True}, NOBODY),
         (memory_of('{"enabled":false,"file_name":"x","redis":true}'), {"redis": True}, NOBODY),
     ],
 )
@@ -170,4 +171,9 @@ def test_settings_of_the_configuration(tmp_path):
     off = Config.model_validate({"dir": tmp_path, "ledger": {"memory": False}})
     assert not Settings.of(off, HOME).ledger
     redis = Config.model_validate({"dir": tmp_path, "session": {"backend": "redis"}})
-    assert Settings.of(redis, HOME, "both").redis
+    assert Settings.of(redis, HOME).redis
+    told = Config.model_validate({"dir": tmp_path, "ledger": {"memory_format": "both", "event_ledger": True}})
+    assert Settings.of(told, HOME).format == "both"
+    assert Settings.of(told, HOME).events
+    off = Config.model_validate({"dir": tmp_path, "ledger": {"enabled": False, "event_ledger": True}})
+    assert not Settings.of(off, HOME).events

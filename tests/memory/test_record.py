@@ -62,7 +62,7 @@ def test_of_an_error_the_request_alone(changes):
 def test_a_stream():
     capture = Capture("sse")
     capture.feed(b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n')
-    record = recorded(answered(), capture)
+    record = recorded(answered(), capture.close())
     assert isinstance(record.response.body, Streamed)
     assert record.response.body.text == "Hi"
 

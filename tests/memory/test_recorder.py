@@ -12,8 +12,9 @@ import orjson
 import pytest
 
 from tests.memory.build import ANSWERED, HASH, SHORT, a_record, a_side
+from tokenomics_core.memory.events import Event
 from tokenomics_core.memory.places import Place, Writers
-from tokenomics_core.memory.recorder import Event, Recorder, most_kept
+from tokenomics_core.memory.recorder import Recorder, most_kept
 
 LEDGER = Writers(markdown=True)
 LINES = Writers(lines=True)
@@ -46,6 +47,11 @@ def a_place(folder, pattern="{token_hash}.md", limit=None, compress=False):
     return Place(folder, pattern, False, limit, compress)
 
 
+def an_event(type="request.received", **changes):
+    known = {"model": "gpt-4o", "method": "POST", "path": "/v1/chat/completions"}
+    return Event(ANSWERED, type, SHORT, "req_1", **(known | changes))
+
+
 def headings(path):
     return [line for line in path.read_text().splitlines() if line.startswith("## ")]
 
@@ -58,16 +64,14 @@ def test_each_writer_writes_its_own(recorder, folder):
     assert names == {"2026-04-05_7e19c0a4.md", "2026-04-05.jsonl", f"{SHORT}.md"}
     ledger = folder / "2026-04-05_7e19c0a4.md"
     assert headings(ledger) == [
-        "## 2026-04-05T06:07:08Z | 7e19c0a4 | request | gpt-4o",
-        "## 2026-04-05T06:07:11Z | 7e19c0a4 | response | gpt-4o",
+        f"## 2026-04-05T06:07:08Z | 7e19c0a4 | request | gpt-4o | {SHORT}",
+        f"## 2026-04-05T06:07:11Z | 7e19c0a4 | response | gpt-4o | {SHORT}",
     ]
-    assert ledger.read_text().count(f"\n\nToken: {SHORT}\nContent-Type: application/json\n") == 2
     own = folder / f"{SHORT}.md"
     assert headings(own) == [
         f"## 2026-04-05T06:07:08Z | {SHORT} | request | gpt-4o",
         f"## 2026-04-05T06:07:11Z | {SHORT} | response | gpt-4o",
     ]
-    assert "Token:" not in own.read_text()
     assert HASH not in "".join(path.read_text() for path in folder.iterdir())
 
 
@@ -75,7 +79,7 @@ def test_nobody_writes_nothing(recorder, folder):
     recorder.record(a_record(), Writers())
     recorder.record(None, LEDGER)
     recorder.record(a_record(), Writers(redis=True))
-    recorder.event(Event(ANSWERED, "m", "Event: x\n"), LINES)
+    recorder.event(an_event(), LINES)
     assert recorder.flush(10)
     assert not folder.exists()
 
@@ -88,11 +92,11 @@ def test_an_error_leaves_the_request_alone(recorder, folder):
 
 
 def test_an_event_is_an_entry(recorder, folder):
-    recorder.event(Event(ANSWERED, "gpt-4o", "Event: request.received\n\nBody:\n(empty)\n"), LEDGER)
+    recorder.event(an_event(), Writers(markdown=True, events=True))
     assert recorder.flush(10)
     assert (folder / "2026-04-05_7e19c0a4.md").read_text() == (
-        "## 2026-04-05T06:07:11Z | 7e19c0a4 | event | gpt-4o\n\n"
-        "Event: request.received\n\nBody:\n(empty)\n\n\n---\n\n"
+        f"## 2026-04-05T06:07:11Z | 7e19c0a4 | event | gpt-4o | {SHORT}\n\n"
+        "Event: request.received\nRequest: POST /v1/chat/completions\n\nBody:\n(empty)\n\n\n---\n\n"
     )
 
 

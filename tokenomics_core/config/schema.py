@@ -287,8 +287,13 @@ class Remote(Section):
 
 
 class Ledger(Section):
+    """memory: conversations are kept, of every token whose policy does not say no. memory_format: for people,
+    for machines, or both. event_ledger: the session file tells what was sent and answered, event by event.
+    """
+
     enabled: bool = True
     memory: bool = True
+    memory_format: Annotated[Literal["markdown", "jsonl", "both"], BeforeValidator(_lower)] = "markdown"
     event_ledger: bool = False
 
 

@@ -12,8 +12,8 @@ import orjson
 class MemoryFolder:
     """The ``*.jsonl`` files of a folder: objects with ``id``, the row's, and ``request``, the JSON body.
 
-    A folder that is not there holds nothing, and lines that are something else are passed over. Of two with
-    the same id the last one counts.
+    A folder that is not there holds nothing, and lines that are something else are passed over, as are those
+    of a request that was not recorded whole. Of two with the same id the last one counts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,5 +48,6 @@ def _entry(line: bytes) -> dict[str, Any] | None:
         entry = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    known = isinstance(entry, dict) and isinstance(entry.get("id"), str)
+    # Frames that came earlier are a part of what the model read.
+    known = isinstance(entry, dict) and isinstance(entry.get("id"), str) and not entry.get("earlier")
     return entry if known and isinstance(entry.get("request"), dict) else None

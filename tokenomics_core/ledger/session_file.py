@@ -1,9 +1,9 @@
 """Session files: what one process of the gateway did, as JSON for people and their tools.
 
-A file is made from the rows in the ledger that carry its process's id, and from nothing else: what is in it
-is durable already. It is written anew every time and moved into its place, so a reader never sees half a
-file. The text of the entries is kept in a file without a name meanwhile, and their sums in memory: to write
-again costs the new rows and a copy.
+A file is made from the rows in the ledger that carry its process's id, from the lines of its events where it
+keeps them, and from nothing else: what is in it is durable already. It is written anew every time and moved
+into its place, so a reader never sees half a file. The text of the entries is kept in a file without a name
+meanwhile, and their sums in memory: to write again costs the new rows and a copy.
 
 ``sessions/<date of the start>_<id>.json`` holds the first MOST requests. A process that serves more goes on
 with ``..._<id>_002.json``; each part is complete by itself, and totals of all parts add up to the process's.
@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,14 +24,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
+from tokenomics_core.ledger.array_text import ArrayText
 from tokenomics_core.ledger.database import LedgerError, opened
 from tokenomics_core.ledger.git_context import GitContext
 from tokenomics_core.ledger.row import timestamp
 from tokenomics_core.ledger.session_entry import COLUMNS, ENTRIES, entry
+from tokenomics_core.ledger.session_events import EventReader, PartEvents, events_path
 from tokenomics_core.ledger.session_rollups import Rollups, seconds
 from tokenomics_core.tokens.private_files import private_directory, tighten
 
@@ -56,31 +57,33 @@ def session_id(instance: str) -> str:
 
 @dataclass(slots=True)
 class _Part:
-    """entries: the requests as text, up to size. started, ended: times as rows have them; ended: of the last
-    request. commit_start, commit_end: in full."""
+    """started, ended: times as rows have them; ended: of the last request. commit_start, commit_end: in
+    full."""
 
     number: int
     started: str
     ended: str
     commit_start: str
     commit_end: str
-    entries: BinaryIO
-    size: int = 0
-    count: int = 0
+    entries: ArrayText
+    events: PartEvents
     rollups: Rollups = field(default_factory=Rollups)
 
+    @property
+    def count(self) -> int:
+        return self.entries.count
+
+    @property
+    def state(self) -> tuple[int, ...]:
+        """It changes with every request and event."""
+        return (self.count, *self.events.state)
+
+    def close(self) -> None:
+        self.entries.close()
+        self.events.text.close()
+
     def add(self, new: Sequence[Mapping[str, Any]], repo: str) -> None:
-        text = b"".join(
-            (b",\n    " if self.count or index else b"\n    ")
-            + orjson.dumps(each, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
-            for index, each in enumerate(new)
-        )
-        # What an earlier try left behind the end is written over.
-        self.entries.seek(self.size)
-        self.entries.write(text)
-        self.entries.flush()
-        self.size += len(text)
-        self.count += len(new)
+        self.entries.add(new)
         for each in new:
             self.rollups.add(each)
             self.ended = max(self.ended, each["timestamp"])
@@ -116,7 +119,8 @@ class SessionFile:
         self._writer = self.id
         self._seq = 0
         self._part: _Part | None = None
-        self._stored = -1
+        self._stored: tuple[int, ...] = ()
+        self._events = EventReader(events_path(self._folder, self.id))
         self._ended = False
         self._lock = threading.Lock()
 
@@ -127,12 +131,12 @@ class SessionFile:
             self._store(self._started)
 
     def write(self, now: datetime) -> bool:
-        """Writes the file if the ledger has new rows of this process; whether it had. Not after `close`."""
+        """Writes the file if this process has new rows or events; whether it had. Not after `close`."""
         with self._lock, self._errors():
             if self._ended:
                 return False
             self._take()
-            if self._current().count == self._stored:
+            if self._current().state == self._stored:
                 return False
             self._store(timestamp(now.astimezone(UTC)))
             return True
@@ -168,7 +172,7 @@ class SessionFile:
                 "UPDATE sessions SET ended_at = ?, commit_end = ?, last_seq = ? WHERE run = ?",
                 (ended, part.commit_end, self._seq, self.id),
             )
-        part.entries.close()
+        part.close()
         self._ended = True
 
     def _take(self) -> None:
@@ -182,11 +186,13 @@ class SessionFile:
             rows = db.execute(_READ, (self.id, self._seq))
             while new := rows.fetchmany(min(_BATCH, (self._most - part.count) or self._most)):
                 if part.count >= self._most:
+                    self._events.take(part.events, part.ended)
                     self._store(part.ended)
                     part = self._next(part)
                 part.add([entry(*values) for _, *values in new], repo)
                 self._seq = new[-1][0]
                 time.sleep(_PAUSE)
+        self._events.take(part.events)
 
     def _register(self, db: sqlite3.Connection) -> bool:
         """Makes the session known to the ledger; whether it was not."""
@@ -208,15 +214,14 @@ class SessionFile:
 
     def _next(self, last: _Part) -> _Part:
         self._part = self._begin(last.number + 1, last.ended, last.commit_end)
-        self._stored = 0
-        last.entries.close()
+        self._stored = ()
+        last.close()
         return self._part
 
     def _begin(self, number: int, started: str, commit: str) -> _Part:
         self._make_folder()
-        # It has no name, so nothing is left of it after a crash.
-        entries = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
-        return _Part(number, started, started, commit, commit, entries)
+        entries, events = ArrayText(self._folder), PartEvents(self._folder)
+        return _Part(number, started, started, commit, commit, entries, events)
 
     def _make_folder(self) -> None:
         private_directory(self._folder)
@@ -233,10 +238,14 @@ class SessionFile:
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
             with open(os.open(temporary, flags, 0o600), "wb") as file:
-                file.write(f'{head},\n  "requests": ['.encode())
-                for piece in _pieces(part.entries, part.size):
-                    file.write(piece)
-                file.write(b"\n  ]\n}" if part.count else b"]\n}")
+                file.write(f'{head},\n  "requests": '.encode())
+                file.writelines(part.entries.pieces())
+                if part.events.text.count:
+                    file.write(b',\n  "communication_events": ')
+                    file.writelines(part.events.text.pieces())
+                if part.events.left_out:
+                    file.write(b',\n  "communication_events_left_out": %d' % part.events.left_out)
+                file.write(b"\n}")
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(path)
@@ -248,10 +257,10 @@ class SessionFile:
             os.fsync(folder)
         finally:
             os.close(folder)
-        self._stored = part.count
+        self._stored = part.state
 
     def _head(self, part: _Part, ended: str) -> dict[str, Any]:
-        """The document without its requests."""
+        """The document without its requests and events."""
         ended = max(ended, part.started)
         lasted = datetime.fromisoformat(ended) - datetime.fromisoformat(part.started)
         git: dict[str, str] = {}
@@ -315,11 +324,3 @@ def rebuild_missing(
     if rebuilt:
         log.warning("%d session files that a crash had left open were completed", len(rebuilt))
     return rebuilt
-
-
-def _pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """The beginning of a file, a megabyte at a time."""
-    file.seek(0)
-    while size > 0 and (piece := file.read(min(size, 1 << 20))):
-        size -= len(piece)
-        yield piece

@@ -14,10 +14,13 @@ from tokenomics_core.ledger.session_file import FOLDER
 
 log = logging.getLogger("tokenomics")
 
+_LONG = ("requests", "communication_events")
+
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session file. summary: its document without the requests, which are read when they are wanted."""
+    """A session file. summary: its document without the requests, which are read when they are wanted, and
+    without the events."""
 
     path: Path
     summary: Mapping[str, Any]
@@ -69,7 +72,7 @@ def _session(path: Path) -> StoredSession | None:
     document = _document(path)
     if document is None:
         return None
-    return StoredSession(path, {name: value for name, value in document.items() if name != "requests"})
+    return StoredSession(path, {name: value for name, value in document.items() if name not in _LONG})
 
 
 def _document(path: Path) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ values are what must not be recorded.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -68,13 +68,21 @@ class Capture:
 
     guard: of the answer. early: it wants to be fed with what comes from the provider, before the guard and
     the scrubber; otherwise with what the client is given. secret: the real key, which pieces of text could
-    make when they are put together.
+    make when they are put together. early: whatever the guard is.
     """
 
     def __init__(
-        self, framing: Framing, guard: AnswerGuard | None = None, secret: bytes = b"", *, limit: int = LIMIT
+        self,
+        framing: Framing,
+        guard: AnswerGuard | None = None,
+        secret: bytes = b"",
+        *,
+        limit: int = LIMIT,
+        early: bool = False,
     ) -> None:
-        self.early = restores(guard)
+        self.early = early or restores(guard)
+        self.heard: Callable[[bytes], None] | None = None
+        """Is told the data of each event, also of those that are not kept."""
         self._masking: StreamGuard | None = None
         self._frames: FrameGuard | None = None
         if self.early and guard is not None and guard.compiled:
@@ -161,6 +169,8 @@ class Capture:
                 self._more = self._cut = True
 
     def _event(self, value: bytes) -> None:
+        if self.heard is not None:
+            self.heard(value)
         if len(value) <= self._room and len(self._payloads) < MOST_PAYLOADS:
             self._payloads.append(value)
             self._room -= len(value)

@@ -65,12 +65,16 @@ class Streamed:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A request, or its answer. body: its beginning, or what was kept of a stream. size: of all of it."""
+    """A request, or its answer. body: its beginning, or what was kept of a stream. size: of all of it.
+
+    earlier: what the client sent before on the same connection, and the model reads with it.
+    """
 
     at: datetime
     headers: Headers
     body: bytes | Streamed
     size: int = 0
+    earlier: tuple[bytes, ...] = ()
 
     @property
     def content_type(self) -> str:
@@ -86,10 +90,10 @@ def heading(at: datetime, *columns: str) -> str:
 def entry(at: datetime, key: str, role: Role, model: str, content: str, token: str = "") -> bytes:
     """An entry of a file. key: who it belongs to: a session, or the beginning of a token's hash.
 
-    token: that beginning, where the key is another; it stands in a line of its own above the content.
+    token: that beginning, where the key is another; it is the last column of the heading.
     """
-    first = f"Token: {token}\n" if token else ""
-    return _encoded(f"{heading(at, key, role, model)}\n\n{first}{content}\n\n---\n\n")
+    columns = (key, role, model, token) if token else (key, role, model)
+    return _encoded(f"{heading(at, *columns)}\n\n{content}\n\n---\n\n")
 
 
 def pushed(at: datetime, role: Role, model: str, content: str) -> bytes:
@@ -101,7 +105,11 @@ def content(side: Side, role: Role) -> str:
     """What stands under a heading."""
     kind = side.content_type
     lines = "".join(f"  {name}: {value}\n" for name, value in shown_headers(side.headers))
-    body = _streamed(side.body) if isinstance(side.body, Streamed) else body_text(side.body, kind, side.size)
+    if isinstance(side.body, Streamed):
+        body = streamed_text(side.body)
+    else:
+        texts = [each for each in (*side.earlier, side.body) if each]
+        body = body_text(b"\n".join(texts), kind, side.size + sum(len(each) + 1 for each in texts[:-1]))
     named = "Response-Headers" if role == "response" else "Request-Headers"
     return f"Content-Type: {_column(kind) or '(none)'}\n{named}:\n{lines}\nBody:\n{body}\n"
 
@@ -124,12 +132,17 @@ def body_text(body: bytes, content_type: str, size: int = 0) -> str:
     size = max(size, len(body))
     if not size:
         return "(empty)"
-    if not content_type.strip().lower().startswith(_BINARY):
+    if not is_binary(content_type):
         kept = body[:LIMIT]
         text = decoded(kept if len(kept) == size else whole_characters(kept))
-        if text is not None:
+        if text:
             return sanitised(text)
     return f"[binary, {size} bytes]"
+
+
+def is_binary(content_type: str) -> bool:
+    """Whether a body of that type is no text for people."""
+    return content_type.strip().lower().startswith(_BINARY)
 
 
 def decoded(raw: bytes) -> str | None:
@@ -155,7 +168,8 @@ def sanitised(text: str) -> str:
     return _CONTROL.sub(" ", text)
 
 
-def _streamed(stream: Streamed) -> str:
+def streamed_text(stream: Streamed) -> str:
+    """What was kept of a stream, for people."""
     numbered = [b"%d. %s" % (number, _one_line(raw)) for number, raw in enumerate(stream.payloads, 1)]
     parts = ["[streaming sse]", "", "SSE events:", _lenient(b"\n".join(numbered)) or "(none captured)"]
     if stream.more:

@@ -18,7 +18,8 @@ def line(record: Record) -> bytes:
 
     ``request`` is the JSON body as it was sent, with its own numbers and the order of its members; text where
     it is no JSON or was too long, and then ``request_truncated`` says so. ``response`` is null where there
-    was no answer, or an error.
+    was no answer, or an error. ``earlier`` has what the client sent before on the same WebSocket and the
+    model reads with it; ``request`` is null there, where the provider began by itself.
     """
     request, response = record.request, record.response
     told: dict[str, Any] = {
@@ -33,6 +34,7 @@ def line(record: Record) -> bytes:
         "stream": record.stream,
         "request": _request(request),
         "request_truncated": not isinstance(request.body, Streamed) and len(request.body) < request.size,
+        **({"earlier": [_json(each) for each in request.earlier]} if request.earlier else {}),
         "response": None if response is None else _response(response),
         "response_truncated": response is not None and _is_cut(response),
     }
@@ -41,14 +43,24 @@ def line(record: Record) -> bytes:
 
 def _request(side: Side) -> Any:
     body = side.body
-    if isinstance(body, bytes) and len(body) == side.size:
-        try:
-            if isinstance(orjson.loads(body), dict | list):
-                # White space between tokens is all that a line end can be in JSON.
-                return orjson.Fragment(body.replace(b"\r", b" ").replace(b"\n", b" "))
-        except orjson.JSONDecodeError:
-            pass
-    return _storable(body_text(body, side.content_type, side.size)) if isinstance(body, bytes) else ""
+    if isinstance(body, Streamed):
+        return ""
+    if not body and side.earlier:
+        return None
+    if len(body) < side.size:
+        return _storable(body_text(body, side.content_type, side.size))
+    return _json(body, side.content_type)
+
+
+def _json(body: bytes, content_type: str = "") -> Any:
+    """A text as the JSON that it is, or as text."""
+    try:
+        if isinstance(orjson.loads(body), dict | list):
+            # White space between tokens is all that a line end can be in JSON.
+            return orjson.Fragment(body.replace(b"\r", b" ").replace(b"\n", b" "))
+    except orjson.JSONDecodeError:
+        pass
+    return _storable(body_text(body, content_type))
 
 
 def _response(side: Side) -> dict[str, Any]:

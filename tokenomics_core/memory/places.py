@@ -88,7 +88,8 @@ def place_of(memory: Memory, folder: Path, home: Path) -> Place:
 class Settings:
     """What the configuration says of memory. folder: ``memory`` in the data directory.
 
-    ledger: every token is recorded that does not say no. redis: there is one.
+    ledger: every token is recorded that does not say no. redis: there is one. events: the session file tells
+    what was sent and answered, event by event.
     """
 
     folder: Path
@@ -96,11 +97,19 @@ class Settings:
     ledger: bool = True
     format: Format = "markdown"
     redis: bool = False
+    events: bool = False
 
     @classmethod
-    def of(cls, config: Config, home: Path, format: Format = "markdown") -> Settings:
-        ledger = config.ledger.enabled and config.ledger.memory
-        return cls(config.dir / "memory", home, ledger, format, config.session.backend == "redis")
+    def of(cls, config: Config, home: Path) -> Settings:
+        ledger = config.ledger
+        return cls(
+            config.dir / "memory",
+            home,
+            ledger.enabled and ledger.memory,
+            ledger.memory_format,
+            config.session.backend == "redis",
+            ledger.enabled and ledger.event_ledger,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,7 @@ class Writers:
     """Who writes an exchange down. problem: what the policy asks for and does not get, for people.
 
     markdown: the file of the ledger's session. lines: the day's JSON lines. place: the policy's file.
-    redis: the token's list.
+    redis: the token's list. events: the session's communication events.
     """
 
     markdown: bool = False
@@ -116,9 +125,10 @@ class Writers:
     place: Place | None = None
     redis: bool = False
     problem: str = ""
+    events: bool = False
 
     def __bool__(self) -> bool:
-        return self.markdown or self.lines or self.place is not None or self.redis
+        return self.markdown or self.lines or self.place is not None or self.redis or self.events
 
 
 NOBODY = Writers()
@@ -134,14 +144,14 @@ def writers_for(memory: Memory, settings: Settings) -> Writers:
     markdown = settings.ledger and settings.format in ("markdown", "both")
     lines = settings.ledger and settings.format in ("jsonl", "both")
     if not memory.enabled:
-        return Writers(markdown, lines)
+        return Writers(markdown, lines, events=settings.events)
     named = bool(memory.file_path or memory.file_name)
     redis = memory.redis and settings.redis
     problem = ""
     if memory.redis and not settings.redis:
         problem = "a policy's memory wants redis, but session.backend is not redis; it is written to a file"
     place = None if redis and not named else place_of(memory, settings.folder, settings.home)
-    return Writers(markdown, lines, place, redis, problem)
+    return Writers(markdown, lines, place, redis, problem, settings.events)
 
 
 def _expanded(path: str, home: Path) -> Path:

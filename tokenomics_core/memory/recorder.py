@@ -9,7 +9,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from tokenomics_core.config.schema import Redis
 from tokenomics_core.memory.archive import Packer
 from tokenomics_core.memory.complaints import Complaints
 from tokenomics_core.memory.entry import LIMIT, Role, Side, content, entry, pushed
+from tokenomics_core.memory.event_log import EventLog
+from tokenomics_core.memory.events import Event, event_content, event_line, members
 from tokenomics_core.memory.files import Files
 from tokenomics_core.memory.jsonl import line
 from tokenomics_core.memory.lane import Lane
@@ -30,15 +31,6 @@ SYNC_EVERY = 1.0
 """Seconds between two times that the disk is asked to keep what was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What the ledger's file says of a moment of an exchange, in its own words."""
-
-    at: datetime
-    model: str
-    content: str
-
-
 _Item = tuple[Record | Event, Writers]
 
 
@@ -48,7 +40,8 @@ def most_kept(writers: Writers) -> int:
 
 
 class Recorder:
-    """folder: of the ledger's files. session: the ledger's, which names its file.
+    """folder: of the ledger's files. session: the ledger's, which names its file. events: the file of its
+    events.
 
     redis: None where there is none. most: entries that a list in Redis keeps, 0 for all.
     dropped: records for which there was no room. failed: entries that could not be written.
@@ -58,6 +51,7 @@ class Recorder:
         self,
         folder: Path,
         session: str,
+        events: Path | None = None,
         *,
         redis: Redis | None = None,
         most: int = 0,
@@ -75,6 +69,7 @@ class Recorder:
         self._counting = threading.Lock()
         self._packer = Packer(self._not_packed)
         self._files = Files(now, self._packer)
+        self._events = EventLog(events, self._files.append) if events is not None else None
         self._synced = clock()
         self._lane: Lane[_Item] = Lane(
             "memory",
@@ -82,7 +77,7 @@ class Recorder:
             self._not_written,
             capacity=capacity,
             settle=self._settle,
-            end=self._files.close,
+            end=self._end,
         )
         self._redis: Lane[Record] | None = None
         if redis is not None:
@@ -105,9 +100,14 @@ class Recorder:
             self._put(self._redis, record, record.size)
 
     def event(self, event: Event, writers: Writers) -> None:
-        """Hands over an event of the ledger, for the ledger's file alone."""
-        if writers.markdown:
-            self._put(self._lane, (event, writers), 256 + len(event.content))
+        """Hands over an event, for the session's events and the ledger's file. Never waits, never raises."""
+        if writers.events and not self._put(self._lane, (event, writers), event.weight):
+            self.missed()
+
+    def missed(self) -> None:
+        """An event was left out."""
+        if self._events is not None:
+            self._events.missed()
 
     def flush(self, timeout: float) -> bool:
         """Waits until what was handed over is in the files and in Redis; False when that took too long."""
@@ -123,23 +123,45 @@ class Recorder:
     def _lanes(self) -> list[Lane[_Item] | Lane[Record]]:
         return [self._lane, *([self._redis] if self._redis is not None else [])]
 
-    def _put[T](self, lane: Lane[T], item: T, size: int) -> None:
-        if not lane.put(item, size):
-            with self._counting:
-                self.dropped += 1
-            self._complaints.say(
-                "dropped", "conversations come faster than they can be written; some are not recorded"
-            )
+    def _put[T](self, lane: Lane[T], item: T, size: int) -> bool:
+        if lane.put(item, size):
+            return True
+        with self._counting:
+            self.dropped += 1
+        self._complaints.say(
+            "dropped", "conversations come faster than they can be written; some are not recorded"
+        )
+        return False
 
     def _write(self, items: list[_Item]) -> None:
         """In the thread of the files."""
+        lines: list[bytes] = []
         for item, writers in items:
             date = self._files.today()
             if isinstance(item, Event):
-                text = entry(item.at, self._session, "event", item.model, item.content)
-                self._append(self._ledger_file(date), lambda text=text: text)  # type: ignore[misc]
+                lines.append(self._write_event(item, writers, date))
             else:
                 self._write_record(item, writers, date)
+        if (log := self._events) is not None and any(lines):
+            self._try(log.path, lambda: log.write([each for each in lines if each]))
+
+    def _write_event(self, event: Event, writers: Writers, date: str) -> bytes:
+        """Its line in the log; empty where it could not be made."""
+        try:
+            told = members(event)
+            line_of_log = event_line(told)
+        except Exception as error:
+            self.missed()
+            self._not_written(error, 1)
+            return b""
+        if writers.markdown:
+            self._append(
+                self._ledger_file(date),
+                lambda: entry(
+                    event.at, self._session, "event", event.model, event_content(told), event.token
+                ),
+            )
+        return line_of_log
 
     def _write_record(self, record: Record, writers: Writers, date: str) -> None:
         contents: list[str] = []
@@ -171,8 +193,11 @@ class Recorder:
     def _append(
         self, path: Path, data: Callable[[], bytes], limit: int | None = None, compress: bool = False
     ) -> None:
+        self._try(path, lambda: self._files.append(path, data(), limit, compress=compress))
+
+    def _try(self, path: Path, write: Callable[[], None]) -> None:
         try:
-            self._files.append(path, data(), limit, compress=compress)
+            write()
         except OSError as error:
             self._lost(1)
             self._complaints.say(
@@ -184,17 +209,26 @@ class Recorder:
 
     def _settle(self) -> float | None:
         """Has the disk keep what was written, at most once in a while."""
-        if not self._files.unsynced:
+        log = self._events
+        unsaid = log is not None and log.unsaid
+        if not self._files.unsynced and not unsaid:
             return None
         due = self._synced + SYNC_EVERY - self._clock()
         if due > 0:
             return due
         self._synced = self._clock()
+        if log is not None:
+            self._try(log.path, log.settle)
         try:
             self._files.sync()
         except OSError as error:
             self._complaints.say("sync", f"the disk may lose conversations: {error.strerror or error}")
         return None
+
+    def _end(self) -> None:
+        if (log := self._events) is not None:
+            self._try(log.path, log.settle)
+        self._files.close()
 
     def _redis_lane(self, redis: Redis, most: int) -> Lane[Record]:
         # Only who asks for Redis pays for its client.
