@@ -213,12 +213,21 @@ def insert_rows(db: sqlite3.Connection, rows: list[Row], chain: Chain | None = N
     if not new:
         return []
     (last,) = db.execute("SELECT ifnull(max(seq), 0) FROM requests").fetchone()
-    lines = [b"%d,%b" % (last + place, orjson.dumps(stored(row))[1:-1]) for place, row in enumerate(new, 1)]
+    lines = [b"%d,%b" % (last + place, _packed(row)[1:-1]) for place, row in enumerate(new, 1)]
     links = chain.extend(db, lines) if chain else [b"null,null,null"] * len(lines)
     text = b",".join(b"[%b,%b]" % each for each in zip(lines, links, strict=True))
     if db.execute(_INSERT, (f"[{text.decode()}]",)).rowcount != len(new):
         raise sqlite3.IntegrityError("rows were added by somebody who had no lock")
     return new
+
+
+def _packed(row: Row) -> bytes:
+    values = stored(row)
+    packed = orjson.dumps(values)
+    if b"\\u0000" in packed:
+        # SQLite ends a text of JSON there.
+        packed = orjson.dumps([v.replace("\0", "\ufffd") if isinstance(v, str) else v for v in values])
+    return packed
 
 
 def read_rows(
