@@ -28,6 +28,9 @@ _ROW = b"tokenomics ledger row 1\n"
 _HEAD = b"tokenomics ledger head 1\n"
 _OLDER = b"tokenomics ledger older 1\n"
 
+SESSION_KEY = "ledger_head"
+"""Where a session file has a head."""
+
 _CHUNK = 200
 HEAD = "number, writer, row, hash, at, opening, previous, signature"
 _WRITE = f"INSERT INTO heads ({HEAD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -225,6 +228,17 @@ class Chain:
                 self._older.add(record)
             if not db.in_transaction:
                 self._pause()
+
+
+def covering(db: sqlite3.Connection, seq: int) -> Head | None:
+    """The first head that covers the row; None for a row without a chain."""
+    names = ", ".join(f"heads.{name}" for name in HEAD.split(", "))
+    found = db.execute(
+        f"SELECT {names} FROM requests AS r JOIN heads ON heads.writer = r.writer AND row >= r.number"
+        " WHERE seq = ? ORDER BY row LIMIT 1",
+        (seq,),
+    ).fetchone()
+    return Head(*found) if found else None
 
 
 def _last(db: sqlite3.Connection, where: str = "", *values: str) -> Head | None:

@@ -12,12 +12,9 @@ from typing import Any
 
 import orjson
 
-from tokenomics_core.ledger.chain import HEAD, Head
+from tokenomics_core.ledger.chain import HEAD, SESSION_KEY, Head
 from tokenomics_core.ledger.chain_check import Finding, Verifies, has_heads, reading
 from tokenomics_core.ledger.database import LedgerError
-
-SESSION_KEY = "ledger_head"
-"""Where a session file has its head."""
 
 _REQUESTS = b'\n  "requests": ['
 

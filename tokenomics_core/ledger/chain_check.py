@@ -74,6 +74,8 @@ class _Check:
         self._verifies = verifies
         self._progress = progress
         there = [column[1] for column in db.execute("PRAGMA table_info(requests)")]
+        if "id" not in there:
+            raise sqlite3.DatabaseError("it has no table of requests")
         self._columns = [name for name in there if name not in ("seq", *_CHAIN)]
         self._id = self._columns.index("id")
         self._chained = set(_CHAIN) <= set(there) and has_heads(db)
