@@ -34,6 +34,7 @@ bench: setup
 	$(PY) bench/throughput.py
 	$(PY) bench/counters.py
 	$(PY) bench/webhooks.py
+	$(PY) bench/ledger.py
 	$(PY) bench/guard_speed.py
 	$(PY) bench/guard_quality.py
 

@@ -26,10 +26,12 @@ from tokenomics_core.exchange import Attempt, Exchange
 from tokenomics_core.guard.rulebook import Rulebook
 from tokenomics_core.guard.vault import Vaults
 from tokenomics_core.ledger import Ledger, Row
+from tokenomics_core.ledger.chain import Chain
 from tokenomics_core.ledger.git_context import Git, surroundings
 from tokenomics_core.ledger.recovery import recover
 from tokenomics_core.ledger.session_events import events_path
 from tokenomics_core.ledger.session_file import FOLDER, session_id
+from tokenomics_core.ledger.signing import Signer
 from tokenomics_core.memory import NOBODY, Communication, Recorder, Writers, writers_for
 from tokenomics_core.memory import Settings as MemorySettings
 from tokenomics_core.meter.all_time import AllTime
@@ -245,6 +247,8 @@ def start_services(
     counters = open_counters(config, instance)
     owners = Owners(config.dir / "run")
     keys = load_keys(config, environ, os.urandom)
+    signer = Signer(config.dir / "keys", os.urandom)
+    signer.check()
     memory = MemorySettings.of(config, home)
     try:
         events = Emitter(config.events.webhooks, config.dir)
@@ -267,7 +271,10 @@ def start_services(
         catalogue=read_catalogue(config),
         store=TokenStore(config.storage.db_path, keys),
         ledger=Ledger(
-            config.dir / "ledger.db", on_written=lambda rows: written.extend(row.id for row in rows)
+            config.dir / "ledger.db",
+            # The event loop goes first.
+            chain=Chain(instance, signer, now, pause=lambda: time.sleep(0.0005)),
+            on_written=lambda rows: written.extend(row.id for row in rows),
         ),
         stats=Stats(),
         request_log=request_log,

@@ -1,4 +1,4 @@
-"""tokenomics-cli ledger verify: whether the counters agree with the rows."""
+"""tokenomics-cli ledger verify: whether the rows are as they were written, and the counters agree."""
 
 from __future__ import annotations
 
@@ -29,25 +29,96 @@ AlsoFlag = Annotated[
 ]
 
 
+ChainFlag = Annotated[bool, typer.Option("--chain", help="Check the chain of the rows only.")]
+CountersFlag = Annotated[bool, typer.Option("--counters", help="Compare the counters only.")]
+LedgerFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger", metavar="PATH", help="Check the chain of this ledger, without a data directory."
+    ),
+]
+PublicKeyFlag = Annotated[
+    str | None,
+    typer.Option("--public-key", metavar="FILE", help="Instead of keys/ledger_signing.pub."),
+]
+HeadFlag = Annotated[
+    list[str] | None,
+    typer.Option("--head", metavar="FILE", help="A head that was kept elsewhere, or a session file."),
+]
+PrintHeadFlag = Annotated[
+    bool, typer.Option("--print-head", help="Print the last signed head, to be kept elsewhere.")
+]
+
+
 def verify(
-    invocation: Invocation, repair: RepairFlag = False, also: AlsoFlag = None, as_json: JsonFlag = False
+    invocation: Invocation,
+    chain: ChainFlag = False,
+    counters: CountersFlag = False,
+    repair: RepairFlag = False,
+    also: AlsoFlag = None,
+    ledger: LedgerFlag = None,
+    public_key: PublicKeyFlag = None,
+    head: HeadFlag = None,
+    print_head: PrintHeadFlag = False,
+    as_json: JsonFlag = False,
 ) -> int:
-    """Compare the counters of tokens and money with the ledger. Exits with 1 when they differ.
+    """Check that no row was changed, and compare the counters of tokens and money with the ledger. Exits with
+    1 when something is wrong.
 
     May run while requests are served. Requests, requests in flight and fixed windows are not in the ledger
-    and left alone.
+    and left alone. With --ledger and --public-key the chain can be checked on another machine.
 
     \b
+    tokenomics-cli ledger verify
     tokenomics-cli ledger verify --repair
+    tokenomics-cli ledger verify --ledger copy.db --public-key ledger_signing.pub
     """
+    from tokenomics_cli import ledger_chain
+
+    only_chain = chain or ledger is not None
+    if only_chain and (counters or repair):
+        raise CommandError("--counters and --repair are about counters; leave --chain and --ledger out")
+    if counters and (public_key or head):
+        raise CommandError("--public-key and --head are about the chain; leave --counters out")
+    others = [Path(path).expanduser() for path in also or ()]
+    for path in (*others, *([Path(ledger).expanduser()] if ledger else [])):
+        if not path.is_file():
+            raise CommandError(f"there is no ledger at {path}; check the path")
+    flags = ledger_chain.ChainFlags(
+        Path(ledger).expanduser() if ledger else None,
+        Path(public_key).expanduser() if public_key else None,
+        tuple(Path(each).expanduser() for each in head or ()),
+        tuple(others),
+    )
+    if print_head:
+        ledger_chain.print_head(invocation, flags)
+        return 0
+    told: dict[str, Any] = {}
+    status = 0
+    if not counters:
+        said = ledger_chain.check_chain(invocation, flags)
+        status = 1 if said is not None and said.findings else 0
+        if as_json:
+            told["chain"] = ledger_chain.chain_json(said)
+        elif said is not None:
+            ledger_chain.print_chain(said)
+    if not only_chain:
+        compared, agree = _compare(invocation, repair, others, as_json)
+        told = compared | told
+        status = status if agree else 1
+    if as_json:
+        print_json(told)
+    return status
+
+
+def _compare(
+    invocation: Invocation, repair: bool, others: list[Path], as_json: bool
+) -> tuple[dict[str, Any], bool]:
+    """Compares the counters, and prints what was found unless it is to be JSON: then it is returned."""
     from tokenomics_core.ledger import repair as repairing
     from tokenomics_core.ledger.resets import read_resets
     from tokenomics_core.ledger.sums import Sums, limits_of
 
-    others = [Path(path).expanduser() for path in also or ()]
-    for path in others:
-        if not path.is_file():
-            raise CommandError(f"there is no ledger at {path}; check the path")
     own = invocation.config.dir / "ledger.db"
     with invocation.existing_store() as store:
         records = store.list() if store else []
@@ -70,20 +141,17 @@ def verify(
     else:
         found = left = repairing.Verified((), 0, ())
     repaired = len(found.differences) if repair and not left.differences else 0
-    if as_json:
-        print_json(
-            {
-                "agree": not left.differences,
-                "checked": left.checked,
-                "repaired": repaired,
-                "differences": [_json(each) for each in found.differences],
-                "open": list(left.open),
-                "left_out": left_out,
-            }
-        )
-    else:
+    if not as_json:
         _print(found, left, repaired, left_out, len(limits))
-    return 1 if left.differences else 0
+    told = {
+        "agree": not left.differences,
+        "checked": left.checked,
+        "repaired": repaired,
+        "differences": [_json(each) for each in found.differences],
+        "open": list(left.open),
+        "left_out": left_out,
+    }
+    return told, not left.differences
 
 
 def _print(found: Verified, left: Verified, repaired: int, left_out: list[str], tokens: int) -> None:

@@ -41,7 +41,9 @@ def test_counters_that_agree(program: Program) -> None:
     counted.spend(program, token, 30, "2")
     done = verify(program)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "The counters agree with the ledger: 4 counters of 1 token.\n"
+    assert done.stdout == (
+        "Not chained: 2 rows.\nThe counters agree with the ledger: 4 counters of 1 token.\n"
+    )
 
 
 def test_differences_are_shown_and_repaired(program: Program) -> None:
@@ -81,6 +83,16 @@ def test_differences_are_shown_and_repaired(program: Program) -> None:
         ],
         "open": [],
         "left_out": [],
+        "chain": {
+            "holds": True,
+            "rows": 0,
+            "before_the_chain": 0,
+            "not_chained": 1,
+            "writers": 0,
+            "heads": 0,
+            "last_head": None,
+            "findings": [],
+        },
     }
 
     done = verify(program, "--repair")
@@ -136,7 +148,11 @@ def test_counters_that_are_lost_come_back(program: Program) -> None:
     ("words", "message"),
     [
         (["--also", "nowhere.db"], "there is no ledger at nowhere.db; check the path"),
-        ([], "cannot open the ledger"),
+        ([], "cannot read the ledger"),
+        (["--counters"], "cannot open the ledger"),
+        (["--chain", "--repair"], "--counters and --repair are about counters"),
+        (["--counters", "--head", "x"], "--public-key and --head are about the chain"),
+        (["--print-head"], "cannot read the ledger"),
     ],
 )
 def test_ledgers_that_cannot_be_read(program: Program, words: list[str], message: str) -> None:

@@ -1,4 +1,3 @@
-import json
 import sqlite3
 import stat
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 from tests.ledger.build import START, TOKEN_HASH, a_row
 from tokenomics_core.ledger import Ledger, LedgerError, LedgerFull, Row, read_rows
 from tokenomics_core.ledger.database import insert_rows, open_for_writing, opened
-from tokenomics_core.ledger.row import COLUMNS, to_json
+from tokenomics_core.ledger.row import COLUMNS, stored
 
 FIRST_VERSION = (
     """CREATE TABLE requests (
@@ -55,8 +54,8 @@ def test_the_columns_are_the_fields_of_a_row(path):
     Ledger(path).close()
     with closing(sqlite3.connect(path)) as db:
         columns = [record[1] for record in db.execute("PRAGMA table_info(requests)")]
-        assert columns == ["seq", *COLUMNS]
-        assert db.execute("PRAGMA user_version").fetchone() == (4,)
+        assert columns == ["seq", *COLUMNS, "writer", "number", "hash"]
+        assert db.execute("PRAGMA user_version").fetchone() == (5,)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
@@ -93,8 +92,14 @@ def test_a_file_of_the_first_version_keeps_its_rows(path):
     first, _, last = read_rows(path)
     assert (first, last) == (a_row(1), priced)
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (4,)
-        assert [record[1] for record in db.execute("PRAGMA table_info(requests)")] == ["seq", *COLUMNS]
+        assert db.execute("PRAGMA user_version").fetchone() == (5,)
+        assert [record[1] for record in db.execute("PRAGMA table_info(requests)")] == [
+            "seq",
+            *COLUMNS,
+            "writer",
+            "number",
+            "hash",
+        ]
 
 
 def test_a_file_is_migrated_by_one_of_two_that_open_it(path):
@@ -113,7 +118,7 @@ def test_a_file_is_migrated_by_one_of_two_that_open_it(path):
 def test_a_file_of_a_later_version_is_left_alone(path):
     Ledger(path).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 5")
+        db.execute("PRAGMA user_version = 6")
     with pytest.raises(LedgerError, match="newer Tokenomics"):
         Ledger(path)
 
@@ -126,18 +131,12 @@ def make_first_version(path, rows):
         for statement in FIRST_VERSION:
             db.execute(statement)
         db.execute("PRAGMA user_version = 1")
-        for row in json.loads(to_json(rows)):
-            values = dict(zip(COLUMNS, row, strict=True))
+        for row in rows:
+            values = dict(zip(COLUMNS, stored(row), strict=True))
             db.execute(
                 f"INSERT INTO requests ({', '.join(old)}) VALUES ({', '.join('?' * len(old))})",
-                [_as_stored(values[column]) for column in old],
+                [values[column] for column in old],
             )
-
-
-def _as_stored(value):
-    if isinstance(value, list | dict):
-        return json.dumps(value)
-    return None if value == "" else value
 
 
 def test_types_as_sqlite_sees_them(path):

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+from tokenomics_core.ledger.chain import Chain
 from tokenomics_core.ledger.database import LedgerError, insert_rows, open_for_writing, read_rows
 from tokenomics_core.ledger.row import Row
 from tokenomics_core.ledger.writer import BatchWriter, QueueFull, WriterClosed
+from tokenomics_core.tokens.keys import KeyFileError
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ class Ledger:
     """The ledger file of one process; several processes may share the file.
 
     path: the SQLite file, created when missing. capacity: rows that may wait for the disk.
+    chain: what links this process's rows and signs them; None leaves them out of any chain.
     on_written: called on the writer's thread with the rows that are now in the file, each once.
     busy_timeout: seconds that a write waits for another process's. Raises LedgerError when the file
     cannot be opened; when it can later no longer be written, `unavailable` says so and writing is retried.
@@ -32,12 +35,14 @@ class Ledger:
         self,
         path: Path,
         *,
+        chain: Chain | None = None,
         capacity: int = 50_000,
         on_written: Callable[[list[Row]], None] | None = None,
         busy_timeout: float = 5.0,
         retry: float = 0.1,
     ) -> None:
         self._path = path
+        self._chain = chain
         self._capacity = capacity
         self._on_written = on_written
         self._busy_timeout = busy_timeout
@@ -56,7 +61,7 @@ class Ledger:
         failure = self._writer.failure
         if failure is None:
             return ""
-        if isinstance(failure, LedgerError):
+        if isinstance(failure, LedgerError | KeyFileError):
             return str(failure)
         return f"the ledger {self._path} cannot be written ({failure}): check its disk, owner and mode"
 
@@ -117,14 +122,20 @@ class Ledger:
     def _write(self, rows: list[Row]) -> None:
         db = self._connection()
         try:
+            if self._chain is not None:
+                self._chain.prepare(db)
             db.execute("BEGIN IMMEDIATE")
-            new = insert_rows(db, rows)
+            new = insert_rows(db, rows, self._chain)
             db.commit()
         except BaseException:
             # Closing rolls back. The next try opens the file anew, whatever has become of it.
             self._db = None
             db.close()
+            if self._chain is not None:
+                self._chain.doubt()
             raise
+        if self._chain is not None:
+            self._chain.committed()
         if self._on_written is not None and new:
             try:
                 self._on_written(new)
@@ -142,6 +153,8 @@ class Ledger:
             self._db.close()
             self._db = None
         if self._db is None:
+            if self._chain is not None and _identity(self._path) != self._file:
+                self._chain.forget()
             self._db = open_for_writing(self._path, busy_timeout=self._busy_timeout)
             self._file, self._log = _identity(self._path), _identity(_log_of(self._path))
         return self._db

@@ -274,11 +274,13 @@ def priced(price: Price | None, cost: Cost | None) -> dict[str, Any]:
     }
 
 
-def to_json(rows: Sequence[Row]) -> str:
-    """A JSON array with an array for each row: its fields in the order of COLUMNS, times, money as text."""
-    return orjson.dumps(
-        [_FIELDS(row) for row in rows], default=_as_text, option=orjson.OPT_PASSTHROUGH_DATETIME
-    ).decode()
+def stored(row: Row) -> list[str | int | None]:
+    """The row's values as the table holds them, in the order of COLUMNS."""
+    values: list[Any] = [None if value == "" else value for value in _FIELDS(row)]
+    for place, write in _WRITE:
+        if values[place] is not None:
+            values[place] = write(values[place])
+    return values
 
 
 def pack(row: Row) -> bytes:
@@ -368,6 +370,10 @@ def _since(start: float, moment: float | None) -> int | None:
     return None if moment is None else max(0, int((moment - start) * 1000))
 
 
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
 def _text(value: str | None) -> str:
     return value or ""
 
@@ -396,6 +402,22 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "dict[str, str]": orjson.loads,
     "dict[str, float]": orjson.loads,
 }
+# The other way: how it is written into a column.
+_WRITERS: dict[str, Callable[[Any], str | int]] = {
+    "bool": int,
+    "bool | None": int,
+    "datetime": timestamp,
+    "date | None": date.isoformat,
+    "Decimal | None": "{:f}".format,
+    "list[dict[str, Any]]": _json,
+    "dict[str, str]": _json,
+    "dict[str, float]": _json,
+}
 COLUMNS = tuple(column.name for column in fields(Row))
 _FIELDS = attrgetter(*COLUMNS)
 _READ = [_READERS.get(str(column.type)) for column in fields(Row)]
+_WRITE = [
+    (place, _WRITERS[str(column.type)])
+    for place, column in enumerate(fields(Row))
+    if str(column.type) in _WRITERS
+]

@@ -29,6 +29,7 @@ from typing import Any
 import orjson
 
 from tokenomics_core.ledger.array_text import ArrayText
+from tokenomics_core.ledger.chain import SESSION_KEY, Head, covering
 from tokenomics_core.ledger.database import LedgerError, opened
 from tokenomics_core.ledger.git_context import GitContext
 from tokenomics_core.ledger.row import timestamp
@@ -68,6 +69,11 @@ class _Part:
     entries: ArrayText
     events: PartEvents
     rollups: Rollups = field(default_factory=Rollups)
+    seq: int = 0
+    """Of the last request."""
+
+    signed: Head | None = None
+    """The first signed head that covers all requests."""
 
     @property
     def count(self) -> int:
@@ -187,11 +193,13 @@ class SessionFile:
             while new := rows.fetchmany(min(_BATCH, (self._most - part.count) or self._most)):
                 if part.count >= self._most:
                     self._events.take(part.events, part.ended)
+                    part.signed = covering(db, part.seq)
                     self._store(part.ended)
                     part = self._next(part)
                 part.add([entry(*values) for _, *values in new], repo)
-                self._seq = new[-1][0]
+                self._seq = part.seq = new[-1][0]
                 time.sleep(_PAUSE)
+            part.signed = covering(db, part.seq)
         self._events.take(part.events)
 
     def _register(self, db: sqlite3.Connection) -> bool:
@@ -279,6 +287,7 @@ class SessionFile:
             "duration_ms": int(lasted.total_seconds() * 1000),
             "git": {name: value for name, value in git.items() if value},
             **part.rollups.as_dict(),
+            **({SESSION_KEY: part.signed.as_dict()} if part.signed else {}),
         }
 
     @contextmanager

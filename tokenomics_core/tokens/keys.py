@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenomics_core.tokens.private_files import private_directory, tighten
+from tokenomics_core.tokens.private_files import place_once, tighten
 
 if TYPE_CHECKING:
     from tokenomics_core.config import Config
@@ -56,7 +55,7 @@ def _secret(
         return value.encode(errors="surrogateescape"), f"${variable}"
     try:
         if not path.exists():
-            _make(path, randomness)
+            place_once(path, randomness(_SIZE).hex().encode() + b"\n", randomness(8).hex())
         tighten(path.parent)
         tighten(path)
         secret = path.read_bytes().strip()
@@ -66,20 +65,3 @@ def _secret(
     if len(secret) < _SIZE:
         raise KeyFileError(f"key file {path} is damaged; restore it from a backup, or set ${variable}")
     return secret, str(path)
-
-
-def _make(path: Path, randomness: Callable[[int], bytes]) -> None:
-    """Writes the key beside its place and links it in: the first process wins, none sees half a key."""
-    private_directory(path.parent)
-    draft = path.with_name(f".{path.name}.{randomness(8).hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(randomness(_SIZE).hex().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        return
-    finally:
-        draft.unlink()

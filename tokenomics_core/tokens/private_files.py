@@ -36,6 +36,26 @@ def private_file(path: Path) -> None:
     tighten(path)
 
 
+def place_once(path: Path, content: bytes, word: str) -> None:
+    """Writes a private file beside its place and links it in: the first process wins, none sees half of it.
+
+    A file that is there stays as it is. word: random, names the draft.
+    """
+    private_directory(path.parent)
+    draft = path.with_name(f".{path.name}.{word}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()
+
+
 def tighten(path: Path) -> None:
     """Takes the rights of group and others away, and says so. Does nothing when there are none."""
     mode = stat.S_IMODE(path.stat().st_mode)
