@@ -185,7 +185,13 @@ async def write_down(
         services.telemetry.add(row, exchange.traceparent, exchange.tracestate)
     services.request_log.add(row, bodies)
     if services.events.receivers:
-        told = events_of(row, settled=settled, agent=exchange.agent, announced=exchange.announced)
+        told = events_of(
+            row,
+            settled=settled,
+            exceeded=exchange.refusal.exceeded if exchange.refusal is not None else None,
+            agent=exchange.agent,
+            announced=exchange.announced,
+        )
         services.events.emit(*told)
     exchange.recorded = True
     exchange.cost = bill.usd if bill is not None else None

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """The budget that refused. unit: ``tokens``, or ``usd`` for billionths of a US dollar.
+
+    used: with what others have reserved. asked: what the request needs at least.
+    """
+
+    unit: str
+    used: int
+    asked: int
+    limit: int
 
 
 class Refusal(Exception):
@@ -17,6 +31,7 @@ class Refusal(Exception):
     retry_after: seconds after which the same request may succeed; None where waiting does not help.
     retryable: False tells SDKs (``x-should-retry: false``) not to send the request again by themselves.
     extra: further facts for programs, as JSON values, such as ``budget_info``; the same rule as for message.
+    exceeded: the numbers of a budget that refused, for the records.
     """
 
     def __init__(
@@ -28,6 +43,7 @@ class Refusal(Exception):
         retry_after: float | None = None,
         retryable: bool | None = None,
         extra: Mapping[str, Any] | None = None,
+        exceeded: Exceeded | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -36,3 +52,4 @@ class Refusal(Exception):
         self.retry_after = retry_after
         self.retryable = retryable
         self.extra = dict(extra or {})
+        self.exceeded = exceeded

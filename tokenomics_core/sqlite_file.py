@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenomics_core.tokens.private_files import private_directory, private_file
+from tokenomics_core.private_files import private_directory, private_file
 
 
 class NewerFile(Exception):

@@ -13,7 +13,7 @@ from tokenomics_core.counters.question import Denied, Limit, Settled, Standing, 
 from tokenomics_core.events import Event, agent_request, events_of, server_start
 from tokenomics_core.events.types import TYPES, dollars
 from tokenomics_core.ledger import Row
-from tokenomics_core.meter.limits import refusal_message
+from tokenomics_core.meter.budget import refused as refusal_of
 
 HEAD = {"token_hash": TOKEN_HASH[:16], "token_prefix": TOKEN_HASH[:16], "token_hash_full": TOKEN_HASH}
 ABOUT = {**HEAD, "model": "gpt-4o", "request_id": "req_1"}
@@ -180,23 +180,23 @@ DAY = Limit("usd:day", "usd", Window("calendar"), 2_000_000_000, name="team")
 MONEY = Denied(
     "limit", DAY, used=1_900_000_000, asked=200_000_000, standings=(Standing("usd:day", None, 0, 0),)
 )
-SESSION = Denied("limit", Limit("session:s:usd:total", "usd", limit=10**9), used=10**9, asked=5_000_000)
+SESSION = Denied("limit", Limit("session:s:usd:total", "usd", limit=10**9), used=10**9, asked=5)
 
 
 @pytest.mark.parametrize(
     ("denied", "told"),
     [
         (TOKENS, {"unit": "tokens", "used": 960, "input": 50, "limit": 1000}),
-        (MONEY, {"unit": "usd", "remaining_usd": "0.1000", "required_usd": "0.2000", "limit_usd": "2.0000"}),
-        (SESSION, {"unit": "usd", "remaining_usd": "0.0000", "required_usd": "0.0050"}),
+        (MONEY, {"unit": "usd", "used_usd": "1.90", "required_usd": "0.20", "limit_usd": "2.00"}),
+        (SESSION, {"unit": "usd", "used_usd": "1.00", "required_usd": "0.000000005", "limit_usd": "1.00"}),
     ],
     ids=["tokens", "money", "session"],
 )
 def test_a_spent_budget_tells_its_numbers(denied: Denied, told: dict[str, Any]) -> None:
-    code, message = refusal_message(denied)
-    events = events_of(refused(code, message))
+    refusal = refusal_of(denied, 0)
+    events = events_of(refused(refusal.code, refusal.message), exceeded=refusal.exceeded)
     assert types(events) == ["budget.exceeded"]
-    assert the(events, "budget.exceeded") == {**ABOUT, "error": message, **told}
+    assert the(events, "budget.exceeded") == {**ABOUT, "error": refusal.message, **told}
 
 
 @pytest.mark.parametrize(

@@ -341,7 +341,7 @@ def test_a_long_body_is_cut(gateway: Proxy, fake_provider: FakeProvider) -> None
 
 
 def test_frames(gateway: Proxy, fake_provider: FakeProvider) -> None:
-    """What was asked in a frame, after masking."""
+    """What was asked in a frame, after masking, and what was answered, before values came back."""
     token = create(gateway, {**OPENAI.policy, "rules": [RESTORING]})
     with socket(gateway, token.key) as connection:
         connection.send(frame(text=f"say {MAIL} now"))
@@ -352,8 +352,9 @@ def test_frames(gateway: Proxy, fake_provider: FakeProvider) -> None:
         return [each for each in map(json.loads, lines) if each.get("token_hash") == token.hash[:16]]
 
     lines = gateway.wait_for(of_frame, lambda found: len(found) == 2)
-    (asked,) = [line["request_body"] for line in lines if "request_body" in line]
-    assert "say <EMAIL_1> now" in asked
+    (line,) = [line for line in lines if "request_body" in line]
+    assert "say <EMAIL_1> now" in line["request_body"]
+    assert "<EMAIL_1>" in line["response_body"]
     assert gateway.files_with(MAIL) == []
 
 

@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from tokenomics_core.tokens.private_files import private_directory
+from tokenomics_core.private_files import private_directory
 
 _WORD = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 

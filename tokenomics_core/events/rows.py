@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,22 +19,19 @@ from tokenomics_core.events.types import (
 from tokenomics_core.guard.verdict import REDACTED_ENTRY
 from tokenomics_core.ledger.row import Row
 from tokenomics_core.meter.thresholds import crossed
+from tokenomics_core.refusal import Exceeded
 
 AUTH_CODES = frozenset({"missing_token", "invalid_token", "client_credentials_missing"})
 """The refusals of a request whose token nobody knows."""
 
 _RULE_TYPES = {"fail": "rule.violation", "warn": "rule.warning", "log": "rule.match"}
 
-# The end of what `meter.limits.refusal_message` says.
-_TOKENS = re.compile(r"exceeded: used ([0-9]{1,16}) \+ input ([0-9]{1,16}) > limit ([0-9]{1,16})$")
-_USD = r"\$([0-9.]{1,32})"
-_MONEY = re.compile(rf"[Rr]emaining:? {_USD}, [Rr]equired:? {_USD}(?: of {_USD})?")
-
 
 def events_of(
     row: Row,
     *,
     settled: Sequence[tuple[Limit, Settled]] = (),
+    exceeded: Exceeded | None = None,
     agent: Mapping[str, str] | None = None,
     announced: bool = True,
     thresholds: Sequence[int] = THRESHOLDS,
@@ -43,6 +39,7 @@ def events_of(
     """The events of a row, in the order in which things happened.
 
     settled: the limits of tokens and money that the request counted against, before and after.
+    exceeded: the budget that refused it.
     agent: what its headers said of the agent, by metadata key. announced: that it asks has been told.
     thresholds: percent, rising.
     """
@@ -52,7 +49,7 @@ def events_of(
     return [
         *([] if announced or not row.token_hash else _asked(row, agent or {})),
         *_rules(row, agent or {}),
-        *_refusal(row),
+        *_refusal(row, exceeded),
         *_budget(row, settled, thresholds),
         *_completed(row),
         *_agent(row, agent or {}),
@@ -81,13 +78,13 @@ def _rules(row: Row, agent: Mapping[str, str]) -> Iterator[Event]:
             yield Event(type, data)
 
 
-def _refusal(row: Row) -> Iterator[Event]:
+def _refusal(row: Row, exceeded: Exceeded | None) -> Iterator[Event]:
     told = {**_about(row), "error": row.error}
     match row.refusal:
         case code if code in AUTH_CODES:
             yield auth_failed(code, row.error, row.remote_addr)
         case "budget_exceeded":
-            yield Event("budget.exceeded", {**told, **_exceeded(row)})
+            yield Event("budget.exceeded", {**told, **_numbers(exceeded)})
         case "rate_limited":
             yield Event("rate.exceeded", told)
         case "model_not_allowed":
@@ -98,15 +95,13 @@ def _refusal(row: Row) -> Iterator[Event]:
             yield Event("session.anomaly", {**told, "session_id": row.session_id})
 
 
-def _exceeded(row: Row) -> dict[str, Any]:
-    if found := _TOKENS.search(row.error):
-        used, asked, limit = (int(number) for number in found.groups())
-        return {"unit": "tokens", **amounts("tokens", used=used, input=asked, limit=limit)}
-    if found := _MONEY.search(row.error):
-        names = ("remaining_usd", "required_usd", "limit_usd")
-        told = {name: said for name, said in zip(names, found.groups(), strict=True) if said}
-        return {"unit": "usd", **told}
-    return {}
+def _numbers(exceeded: Exceeded | None) -> dict[str, Any]:
+    if exceeded is None:
+        return {}
+    unit, used, asked, limit = exceeded.unit, exceeded.used, exceeded.asked, exceeded.limit
+    if unit == "tokens":
+        return {"unit": unit, "used": used, "input": asked, "limit": limit}
+    return {"unit": unit, **amounts(unit, used=used, required=asked, limit=limit)}
 
 
 def _budget(row: Row, settled: Sequence[tuple[Limit, Settled]], thresholds: Sequence[int]) -> Iterator[Event]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from tokenomics_core.ledger.database import LedgerError, opened
 from tokenomics_core.ledger.filters import Filter
 from tokenomics_core.ledger.row import COLUMNS, timestamp
-from tokenomics_core.tokens.private_files import private_file
+from tokenomics_core.private_files import private_file
 
 FILE = "ledger-summary.db"
 WORTH_IT = 20_000

@@ -42,10 +42,11 @@ _METERS = {
     "total": "Tokens",
 }
 _SECOND = timedelta(seconds=1)
+_TENTH = Decimal("0.1")
 
 
 def charges(row: Row) -> Iterator[dict[str, Any]]:
-    """The charges of a row, by column: amounts are Decimal, whole quantities int, dates text, NULL is None.
+    """The charges of a row, by column: amounts and quantities are Decimal, dates text, NULL is None.
 
     None for a row that used no tokens and cost nothing.
     """
@@ -54,6 +55,8 @@ def charges(row: Row) -> Iterator[dict[str, Any]]:
     for name, quantity, usd in parts(row):
         unit = "requests" if name == "request" else "tokens"
         price = _unit_price(usd, quantity) if known and row.price_id else None
+        # The specification wants decimals; readers of CSV take what has no point for integers.
+        amount = Decimal(quantity).quantize(_TENTH)
         yield common | {
             "BilledCost": usd,
             "ContractedCost": usd,
@@ -61,9 +64,9 @@ def charges(row: Row) -> Iterator[dict[str, Any]]:
             "ListCost": usd,
             "ListUnitPrice": price,
             "ContractedUnitPrice": price,
-            "ConsumedQuantity": quantity,
+            "ConsumedQuantity": amount,
             "ConsumedUnit": unit,
-            "PricingQuantity": quantity,
+            "PricingQuantity": amount,
             "PricingUnit": unit,
             "PricingCategory": "Standard" if price is not None else "Other",
             "ChargeDescription": f"{_METERS[name]} of {row.model or 'an unnamed model'}",

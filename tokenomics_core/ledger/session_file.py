@@ -36,7 +36,7 @@ from tokenomics_core.ledger.row import timestamp
 from tokenomics_core.ledger.session_entry import COLUMNS, ENTRIES, entry
 from tokenomics_core.ledger.session_events import EventReader, PartEvents, events_path
 from tokenomics_core.ledger.session_rollups import Rollups, seconds
-from tokenomics_core.tokens.private_files import private_directory, tighten
+from tokenomics_core.private_files import private_directory, tighten
 
 log = logging.getLogger("tokenomics")
 

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from tokenomics_core.private_files import place_once, tighten
 from tokenomics_core.tokens.keys import KeyFileError
-from tokenomics_core.tokens.private_files import place_once, tighten
 
 PRIVATE, PUBLIC = "ledger_signing.key", "ledger_signing.pub"
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tokenomics_core.memory.archive import Packer, set_aside
-from tokenomics_core.tokens.private_files import private_directory, tighten
+from tokenomics_core.private_files import private_directory, tighten
 
 MOST_OPEN = 64
 """Files that are kept open."""

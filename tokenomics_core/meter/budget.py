@@ -39,7 +39,7 @@ from tokenomics_core.meter.lease import ON_THE_WAY, Lease, amounts, claims, rate
 from tokenomics_core.meter.limits import applied_limit, refusal_message
 from tokenomics_core.meter.prices import Price, Prices, assumed
 from tokenomics_core.meter.tokenizer import Tokenizer
-from tokenomics_core.refusal import Refusal
+from tokenomics_core.refusal import Exceeded, Refusal
 
 log = logging.getLogger("tokenomics")
 
@@ -399,8 +399,9 @@ def refused(denied: Denied, now: int) -> Refusal:
     assert limit is not None
     code, message = refusal_message(denied)
     extra: dict[str, Any] = {}
+    most = applied_limit(denied, limit)
+    exceeded = Exceeded(limit.unit, denied.used + denied.reserved, denied.asked, most)
     if limit.unit == "usd":
-        most = applied_limit(denied, limit)
         extra["budget_info"] = {
             "budget": _number(most),
             "spent": _number(denied.used),
@@ -408,12 +409,18 @@ def refused(denied: Denied, now: int) -> Refusal:
         }
     if denied.waiting and limit.unit != "requests":
         # As soon as others end; nobody knows when.
-        return Refusal(429, code, message, retry_after=1.0, retryable=True, extra=extra)
+        return Refusal(429, code, message, retry_after=1.0, retryable=True, extra=extra, exceeded=exceeded)
     if after is None or limit.window.kind == "total":
-        return Refusal(429, code, message, retryable=False, extra=extra)
+        return Refusal(429, code, message, retryable=False, extra=extra, exceeded=exceeded)
     # The client's own patience decides: an hour is not waited for.
     return Refusal(
-        429, code, message, retry_after=after, retryable=None if after <= 60 else False, extra=extra
+        429,
+        code,
+        message,
+        retry_after=after,
+        retryable=None if after <= 60 else False,
+        extra=extra,
+        exceeded=exceeded,
     )
 
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from tokenomics_core.tokens.private_files import private_directory
+from tokenomics_core.private_files import private_directory
 
 
 class LogFile:

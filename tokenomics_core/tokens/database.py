@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenomics_core.private_files import private_directory, private_file, tighten
 from tokenomics_core.tokens.encryption import key_id
 from tokenomics_core.tokens.keys import Keys
-from tokenomics_core.tokens.private_files import private_directory, private_file, tighten
 
 BUSY_SECONDS = 5.0
 """How long a write waits for another process's write."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenomics_core.tokens.private_files import place_once, tighten
+from tokenomics_core.private_files import place_once, tighten
 
 if TYPE_CHECKING:
     from tokenomics_core.config import Config
