@@ -9,6 +9,7 @@ import os
 import signal
 import ssl
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -106,7 +107,10 @@ class _Ready:
         ]
         if self.first:
             lines.insert(1, "First start: keys and a certificate authority were made in the data directory.")
-        print("\n".join(lines), file=sys.stderr, flush=True)
+        text = "\n".join(lines)
+        # Nobody may read standard error; no request waits for that.
+        say = lambda: print(text, file=sys.stderr, flush=True)  # noqa: E731
+        threading.Thread(target=say, name="banner", daemon=True).start()
 
 
 def _program() -> str:
