@@ -24,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from load import measured
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -160,25 +161,7 @@ def _load(way: Way, stream: bool, options: argparse.Namespace) -> dict[str, floa
         "clients": options.clients,
         "seconds": options.seconds,
     }
-    command = [sys.executable, str(HERE / "load.py"), json.dumps(plan)]
-    before = _cpu_seconds(way.pid)
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=2 * options.seconds + 90, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"the load on {way.name} failed:\n{done.stderr}")
-    result: dict[str, float] = json.loads(done.stdout)
-    used = _cpu_seconds(way.pid) - before
-    return {**result, "cpu_ms": 1000 * used / (result["requests"] + result["warm_up_requests"])}
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Processor time that the process has used so far; 0 where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return measured(plan, way.pid)
 
 
 def _progress(text: str) -> None:

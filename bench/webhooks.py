@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import socket
 import statistics
 import subprocess
@@ -23,6 +22,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+from load import measured
 
 from tokenomics_cli.temporary_gateway import TemporaryGateway
 
@@ -130,23 +131,7 @@ def _load(gateway: TemporaryGateway, token: str, options: argparse.Namespace) ->
         "clients": options.clients,
         "seconds": options.seconds,
     }
-    command = [sys.executable, str(HERE / "load.py"), json.dumps(plan)]
-    before = _cpu_seconds(gateway.pid)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode:
-        raise SystemExit(f"the load failed:\n{done.stderr}")
-    found: dict[str, float] = json.loads(done.stdout)
-    used = _cpu_seconds(gateway.pid) - before
-    return {**found, "cpu_ms": 1000 * used / (found["requests"] + found["warm_up_requests"])}
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Processor time that the process has used so far; 0 where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return measured(plan, gateway.pid)
 
 
 def _waiting(gateway: TemporaryGateway) -> int:

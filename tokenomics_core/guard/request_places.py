@@ -5,12 +5,12 @@ In these places nothing can stand for a value: where a rule would mask it there,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
+from tokenomics_core.charset import readable
 from tokenomics_core.guard.inspection import Inspected
 from tokenomics_core.guard.rules import RuleFailed
 from tokenomics_core.guard.spans import Span
@@ -19,8 +19,6 @@ from tokenomics_core.policy import CompiledPolicy
 from tokenomics_core.policy.schema import Rule
 from tokenomics_core.refusal import Refusal
 
-_CHARSET = re.compile(r"charset\s*=\s*\"?([^\";\s]*)")
-_READ = frozenset(["utf-8", "utf8", "us-ascii", "ascii"])
 _NO_TEXT = ("multipart/", "audio/", "image/", "video/")
 
 
@@ -57,9 +55,7 @@ def escaped_place(text: str) -> Place:
 
 def readable_text(raw: bytes, content_type: str) -> str:
     """A body that is no JSON, as text; the empty string for what cannot be read as such."""
-    kind, _, parameters = content_type.lower().partition(";")
-    charset = _CHARSET.search(parameters)
-    if kind.strip().startswith(_NO_TEXT) or (charset is not None and charset[1] not in _READ):
+    if content_type.strip().lower().startswith(_NO_TEXT) or not readable(content_type):
         return ""
     try:
         text = raw.decode()

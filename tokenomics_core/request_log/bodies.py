@@ -6,6 +6,7 @@ import re
 from codecs import getincrementaldecoder
 from dataclasses import dataclass, replace
 
+from tokenomics_core.charset import readable
 from tokenomics_core.request_log.hiding import body_text, looked_at
 
 BODY_LIMIT = 8192
@@ -18,8 +19,6 @@ BODY_KEPT = looked_at(BODY_LIMIT)
 _OPAQUE = re.compile(
     r"(?:multipart|audio|image|video|font)/|application/(?:octet-stream|pdf|zip|gzip|x-tar|vnd\.)"
 )
-_CHARSET = re.compile(r"charset\s*=\s*\"?([^\";\s]*)")
-_READ = frozenset(["utf-8", "utf8", "us-ascii", "ascii"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,7 @@ class Body:
 
     def _binary(self, data: bytes) -> bool:
         kind = self.kind.strip().lower()
-        charset = _CHARSET.search(kind)
-        if _OPAQUE.match(kind) or b"\0" in data or (charset is not None and charset[1] not in _READ):
+        if _OPAQUE.match(kind) or b"\0" in data or not readable(kind):
             return True
         try:
             # A character may be cut at the end of a beginning.
