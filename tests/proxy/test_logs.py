@@ -17,6 +17,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.counters.redis_servers import RedisServer, redis_server
 from tests.fake_provider import FakeProvider
 from tests.money.governed import POLICY, create
 from tests.proxy.caller import Caller
@@ -407,17 +408,31 @@ def test_hashes_are_hidden_everywhere(start_proxy: StartProxy, fake_provider: Fa
 
 @pytest.mark.parametrize("kind", [Apart, ApartMitmdump])
 def test_no_secret_in_anything_that_a_gateway_writes_with_all_switched_on(
-    start_proxy: StartProxy, fake_provider: FakeProvider, kind: type[Apart]
+    start_proxy: StartProxy, fake_provider: FakeProvider, kind: type[Apart], tmp_path: Path
 ) -> None:
-    secrets = {
-        name: f"{name}-{os.urandom(12).hex()}" for name in ("hook", "signing", "admin", "login", "cookie")
-    }
+    names = ("hook", "signing", "admin", "login", "cookie", "redis")
+    secrets = {name: f"{name}-{os.urandom(12).hex()}" for name in names}
+    with redis_server(tmp_path / "redis", "--requirepass", secrets["redis"]) as redis:
+        _use_everything(start_proxy, fake_provider, kind, secrets, redis)
+
+
+def _use_everything(
+    start_proxy: StartProxy,
+    fake_provider: FakeProvider,
+    kind: type[Apart],
+    secrets: dict[str, str],
+    redis: RedisServer,
+) -> None:
     hooks = f"{fake_provider.url}/hooks?key={secrets['login']}"
     logging = {"level": "debug", "file": {"level": "debug"}, **BODIES}
     proxy = start_proxy(
         {
             "logging": logging,
-            "ledger": {"memory": True},
+            "ledger": {"memory": True, "memory_format": "both", "event_ledger": True},
+            "session": {
+                "backend": "redis",
+                "redis": {"addr": f"127.0.0.1:{redis.port}", "password": secrets["redis"]},
+            },
             "admin": {"enabled": True, "auth": {"username": "ops", "password": secrets["admin"]}},
             "events": {
                 "webhooks": [{"url": hooks, "secret": secrets["hook"], "signing_key": secrets["signing"]}]
@@ -453,6 +468,9 @@ def test_no_secret_in_anything_that_a_gateway_writes_with_all_switched_on(
         with socket(proxy, single.key) as connection:
             connection.send(frame(text=f"say {MAIL} to {token.key}"))
             until_done(connection)
+        # What it has to say of a Redis that is gone.
+        redis.kill()
+        assert caller.ask(text="hello").status == 503
         changed_level = proxy.cli("token", "update", "--hash", token.hash, "--policy", "{")
         assert token.key not in changed_level.stderr
     rows = proxy.rows(15)
