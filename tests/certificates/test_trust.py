@@ -31,4 +31,12 @@ def test_variables_for_one_process() -> None:
     added = {name for name, value in environment.items() if value == str(CA)}
     replaced = {name for name, value in environment.items() if value == "/b.pem"}
     assert added == {"DENO_CERT", "NODE_EXTRA_CA_CERTS"}
-    assert replaced == {"AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"}
+    assert replaced == {
+        "AWS_CA_BUNDLE",
+        "CARGO_HTTP_CAINFO",
+        "CODEX_CA_CERTIFICATE",
+        "CURL_CA_BUNDLE",
+        "GIT_SSL_CAINFO",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+    }
