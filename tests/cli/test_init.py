@@ -242,7 +242,7 @@ def test_no_file_is_written_when_one_cannot_be(program: Program) -> None:
             ["--env-key", "A;touch x", "--env-base-url", "B"],
             "'A;touch x' cannot be the name of a variable; use letters, digits and _",
         ),
-        (["--own-login", "--via", "base-url"], "an agent that keeps its own login needs the proxy"),
+        (["--own-login", "--via", "base-url"], "an agent that keeps its own login needs the proxy alone"),
         (["--ca", "/missing.crt"], "there is no CA file /missing.crt; copy the gateway's ca.crt there"),
         (["codex", "--agent", "codex"], "--agent already names the agent; leave the other name out"),
     ],
