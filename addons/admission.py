@@ -17,8 +17,10 @@ from addons.services import Services
 from tokenomics_core import __version__
 from tokenomics_core.dialects import recognise
 from tokenomics_core.exchange import Exchange, Ingress
+from tokenomics_core.process import Process
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.request_head import VERSIONS, check_fields, check_head
+from tokenomics_core.tokens.proof import CHALLENGE, PROOF, prove
 
 AGENT_HEADERS = {
     f"x-openclaw-{name.replace('_', '-')}": name
@@ -39,6 +41,7 @@ class Admission:
         # A little later than the engine, which can still answer where HTTP has begun.
         self.silent = engine.Watchdog(1.2 * server.header_timeout, engine.close_connection)
         self.connecting = engine.Watchdog(server.connect_timeout, engine.close_connection)
+        self.process = Process.own()
 
     # Connections.
 
@@ -187,8 +190,16 @@ class Admission:
             "x-tokenomics-version": __version__,
             "x-tokenomics-instance": self.services.instance,
         }
+        if path == "/health" and (nonce := flow.metadata[HEAD].get(CHALLENGE)):
+            headers[PROOF] = self._proof(flow, nonce)
         flow.response = http.Response.make(200, b"" if method == "HEAD" else body, headers)
         return True
+
+    def _proof(self, flow: http.HTTPFlow, nonce: str) -> str:
+        services = self.services
+        port = int(flow.client_conn.sockname[1])
+        key = services.store.keys.hash_key
+        return prove(key, nonce, data_dir=services.config.dir, port=port, process=self.process)
 
     def _check_local(self, flow: http.HTTPFlow, what: str) -> None:
         # By name too: any web page can point a name of its own at this machine.
