@@ -11,7 +11,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons import dashboard, engine
 from addons.answer import EXCHANGE, HEAD, STYLE, fields_of
-from addons.figures import METRICS, STATS
+from addons.figures import METRICS, SETTLED, STATS
 from addons.guarded import guarded
 from addons.services import Services
 from tokenomics_core import __version__
@@ -175,6 +175,10 @@ class Admission:
                 body, kind = b'{"status":"ok"}', "application/json"
             else:
                 body, kind = b".", "text/plain"
+        elif path.startswith(SETTLED) and method == "GET":
+            self._check_local(flow, "what is settled")
+            flow.metadata["own_route"] = SETTLED
+            return True
         elif path.startswith(dashboard.PREFIX):
             self._check_local(flow, "the dashboard")
             # Answered by the next step: the counters have to be asked, which takes a while.

@@ -324,7 +324,6 @@ class Frames:
 
     def _begin(self, connection: Connection, turn: Turn) -> Exchange:
         upgrade = connection.upgrade
-        self.services.begin()
         exchange = connection.running[turn] = Exchange(
             id=self.services.new_id(),
             started=self.services.now(),
@@ -345,14 +344,17 @@ class Frames:
             model=turn.model,
             stream=True,
         )
+        self.services.begin(exchange)
         self.session.place(exchange, upgrade.git.repo if upgrade.git is not None else "")
         return exchange
 
     async def _settle(self, connection: Connection, turn: Turn, exchange: Exchange) -> None:
         connection.running.pop(turn, None)
         exchange.answer = turn.answer
-        self.services.end()
-        await write_down(exchange, self.services, "frame", connection.upgrade.id)
+        try:
+            await write_down(exchange, self.services, "frame", connection.upgrade.id)
+        finally:
+            self.services.end(exchange)
 
     async def _refuse(
         self, flow: http.HTTPFlow, connection: Connection, message: WebSocketMessage, refusal: Refusal

@@ -41,7 +41,7 @@ class Records:
         exchange = exchange_of(flow)
         if exchange is None:
             return
-        self.services.begin()
+        self.services.begin(exchange)
         flow.metadata["in_flight"] = True
         if reason := self.services.ledger.unavailable:
             log.error("%s", reason)
@@ -83,7 +83,7 @@ class Records:
         finally:
             # Not before the row is with the ledger: a stop closes it when nothing is in flight.
             if flow.metadata.pop("in_flight", False):
-                self.services.end()
+                self.services.end(exchange)
 
     def _remember(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """Hands the conversation over, for those who may keep it."""

@@ -82,7 +82,8 @@ class Routing:
             policy, services.catalogue, services.defaults, dialect, aim, again
         )
         exchange.attempts = list(attempts)
-        exchange.session = find_session(flow.metadata[HEAD], exchange.query, exchange.body).id
+        given = policy.policy.session.id
+        exchange.session = find_session(flow.metadata[HEAD], exchange.query, exchange.body, given).id
         exchange.query = strip_session(exchange.query)
         if exchange.agent and exchange.token is not None and any(exchange.agent.values()):
             services.events.emit(agent_request(exchange.token.hash, exchange.model, exchange.agent))

@@ -23,6 +23,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "serve": Command("tokenomics_cli.serve", "Run the gateway in the foreground."),
+    "run": Command("tokenomics_cli.run", "Run a command whose requests go through the gateway."),
     "start": Command("tokenomics_cli.start", "Start the gateway in the background."),
     "stop": Command("tokenomics_cli.stop", "Stop the gateway."),
     "status": Command(

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tokenomics_cli.errors import CommandError
@@ -26,8 +26,9 @@ _POLL = 0.05
 class Record:
     """What a gateway says of itself when its listeners are open.
 
-    started: as `Process.started`. keys: by provider, the variable of the gateway's environment with its key.
-    log: where its output goes, empty for a terminal. while_used: it ends when no `run` uses it.
+    started: as `Process.started`. log: where its output goes, empty for a terminal. while_used: it ends when
+    no `run` uses it. keys: by provider, the variable of the gateway's environment with its key; None where
+    nobody has said.
     """
 
     pid: int
@@ -36,7 +37,7 @@ class Record:
     instance: str
     log: str = ""
     while_used: bool = False
-    keys: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] | None = None
 
     @property
     def process(self) -> Process:
