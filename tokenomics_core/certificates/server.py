@@ -42,18 +42,20 @@ class ServerCertificate:
     renewed: bool
 
 
-def ensure_server_certificate(cert_dir: Path, hosts: Iterable[str], now: datetime) -> ServerCertificate:
+def ensure_server_certificate(
+    cert_dir: Path, hosts: Iterable[str], now: datetime, *, anew: bool = False
+) -> ServerCertificate:
     """``server.crt`` and ``server.key`` for localhost and hosts, signed by the CA in cert_dir.
 
-    Issued anew when less than 30 days are left, when hosts changed, and when key or CA do not fit. hosts:
-    names, ``*.`` wildcards and IP addresses. now: aware. Raises CertificateError.
+    Issued anew when less than 30 days are left, when hosts changed, when key or CA do not fit, and
+    when anew says so. hosts: names, ``*.`` wildcards and IP addresses. now: aware. Raises CertificateError.
     """
     names = _names(hosts)
     authority = ensure_ca(cert_dir, now)
     certificate_file, key_file = cert_dir / "server.crt", cert_dir / "server.key"
     with locked(cert_dir):
         certificate = _current(certificate_file, key_file)
-        renewed = certificate is None or not _serves(certificate, authority, names, now)
+        renewed = anew or certificate is None or not _serves(certificate, authority, names, now)
         if certificate is None or renewed:
             certificate, key = _issue(authority, names, now)
             write(key_file, pem_of_key(key), SECRET)
