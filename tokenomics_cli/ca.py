@@ -199,7 +199,7 @@ def _run_or_print(commands: tuple[str, ...], yes: bool, done: str) -> int:
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     for line in commands:
         words = shlex.split(line)
-        if root and words[0] == "sudo":
+        if yes and root and words[0] == "sudo":
             words, line = words[1:], line.removeprefix("sudo ")
         print(line, flush=True)
         if not yes:

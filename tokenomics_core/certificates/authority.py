@@ -78,9 +78,9 @@ def replace_ca(cert_dir: Path, now: datetime) -> tuple[Authority, Path]:
     """
     with locked(cert_dir):
         kept = cert_dir / f"replaced-{now:%Y%m%dT%H%M%SZ}"
-        kept.mkdir(mode=0o700, exist_ok=True)
         for name, mode in (("ca.crt", PUBLIC), ("ca.key", SECRET)):
             if (cert_dir / name).is_file():
+                kept.mkdir(mode=0o700, exist_ok=True)
                 write(kept / name, (cert_dir / name).read_bytes(), mode)
         certificate, key = _new(now)
         _write_all(cert_dir, certificate, key)

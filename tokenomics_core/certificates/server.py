@@ -83,6 +83,15 @@ def combine_own_certificate(cert_file: Path, key_file: Path, cert_dir: Path) -> 
     return combined
 
 
+def issue(cert_dir: Path, host: str, now: datetime) -> bytes:
+    """Key and certificate for one host, as an intercepted one is shown: PEM, signed by the CA that is there.
+
+    Raises CertificateError.
+    """
+    certificate, key = _issue(ensure_ca(cert_dir, now), [_name(host)], now)
+    return pem_of_key(key) + pem_of_certificate(certificate)
+
+
 def _current(certificate_file: Path, key_file: Path) -> x509.Certificate | None:
     try:
         pair = read_pair(certificate_file, key_file)
