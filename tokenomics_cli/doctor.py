@@ -15,6 +15,7 @@ from tokenomics_cli.command import Invocation, JsonFlag, command, new_app, print
 if TYPE_CHECKING:
     from tokenomics_cli.doctor_finding import Finding
     from tokenomics_core.config import Config
+    from tokenomics_core.providers import Catalogue
 
 app = new_app("Check the whole installation; each finding with its remedy.")
 
@@ -32,8 +33,9 @@ def doctor(
 ) -> int:
     """Check the whole installation. Exits with 1 when something fails; a warning does not count.
 
-    curl, Python and Node, where they are installed, are started with the variables that a run sets, to see
-    whether they would be intercepted. That, and all else, stays on this machine; --online does not.
+    Clients and agents that are installed are started with the variables that run sets, against a listener
+    on this machine, to see whether they would be intercepted; --quick starts none. Providers elsewhere are
+    asked with --online only.
 
     \b
     tokenomics-cli doctor
@@ -60,7 +62,7 @@ def doctor(
 
 
 def _findings(invocation: Invocation, online: bool, quick: bool) -> Iterator[Finding]:
-    from tokenomics_cli import doctor_clients, doctor_files, doctor_network
+    from tokenomics_cli import doctor_files, doctor_network
     from tokenomics_cli.doctor_finding import split
     from tokenomics_core.config import ConfigError
     from tokenomics_core.providers import load_catalogue
@@ -90,10 +92,24 @@ def _findings(invocation: Invocation, online: bool, quick: bool) -> Iterator[Fin
     else:
         yield doctor_network.provider_keys(catalogue, records, runs)
         yield from doctor_network.providers(config, catalogue, now, online=online)
+        if not quick:
+            yield from _clients(config, catalogue, now)
     yield from doctor_network.redis(config)
     yield from doctor_network.remote(config)
-    if not quick:
-        yield from doctor_clients.clients(config, now)
+
+
+def _clients(config: Config, catalogue: Catalogue, now: datetime) -> Iterator[Finding]:
+    from tokenomics_cli.doctor_clients import clients
+    from tokenomics_cli.doctor_finding import split
+    from tokenomics_core.agents.profile import load_profiles
+    from tokenomics_core.config import ConfigError
+
+    try:
+        profiles = load_profiles(Path.cwd(), Path.home(), config.dir)
+    except ConfigError as error:
+        yield split("agents", "fail", str(error))
+    else:
+        yield from clients(config, catalogue, profiles, now)
 
 
 def _config(invocation: Invocation) -> Config:

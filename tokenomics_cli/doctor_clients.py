@@ -1,31 +1,42 @@
 """Would each client on this machine be intercepted? It is started, and a listener of ours looks at its TLS.
 
-Nothing leaves the machine: the client is told a proxy on loopback and a host that does not exist.
+A client gets the environment that `run` would give it, with a proxy on loopback and a token that nobody made.
+curl, Python and Node are told a host that cannot exist. Agents are asked for one prompt, in a home of their
+own without a login; one that goes past the proxy is on its way to its provider, with nothing to show there.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tokenomics_cli.doctor_finding import Finding, bad, doubtful, ok
-from tokenomics_core.certificates import ensure_bundle, ensure_ca, read_ca, trust_environment
+from tokenomics_core.agents.environment import agent_environment
+from tokenomics_core.agents.profile import Profile, Profiles, Way
+from tokenomics_core.certificates import CertificateError, ensure_agent_bundle, ensure_ca, read_ca
 from tokenomics_core.certificates.probe import ProbeServer, Seen
 from tokenomics_core.config import Config
+from tokenomics_core.providers import Catalogue
 
 HOST = "intercepted.tokenomics.invalid"
 """The reserved ending: no such host can exist."""
 
-_PATIENCE = 20.0
-_LOOPBACK = "127.0.0.1,localhost,::1"
-_PROXY_NAMES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "NODE_USE_ENV_PROXY")
+TOKEN = "tkn_00000000-0000-4000-8000-000000000000"
+
+_PATIENCE = 25.0
+"""Seconds for one client. An agent that was seen is ended at once."""
+
+_LOOK = 0.2
 
 _PYTHON = """
 import sys, urllib.request
@@ -35,104 +46,175 @@ _NODE = """
 fetch(process.argv[1]).then(a => a.text()).then(() => process.exit(0), () => process.exit(1));
 """
 
+# What makes each of them ask once. The URL follows the words of the first three.
+CLIENTS: dict[str, tuple[str, ...]] = {
+    "curl": ("-sS", "--max-time", "10", "-o", os.devnull),
+    "python3": ("-c", _PYTHON),
+    "node": ("-e", _NODE),
+}
+AGENTS: dict[str, tuple[str, ...]] = {
+    "claude": ("-p", "hi"),
+    "codex": ("exec", "--skip-git-repo-check", "hi"),
+    "gemini": ("--skip-trust", "-p", "hi"),
+    "opencode": ("run", "-m", "anthropic/claude-sonnet-4-5", "hi"),
+    "aider": ("--no-git", "--yes-always", "--model", "openai/gpt-4o-mini", "--message", "hi"),
+}
+
 
 @dataclass(frozen=True, slots=True)
-class Client:
-    """program: as it is found in PATH. words: its arguments; the URL follows them. variable: in which it
-    looks for its CA."""
+class Shop:
+    """What all tries share. folder: with the CA that signs. scratch: a directory that goes away."""
 
-    program: str
-    words: tuple[str, ...]
-    variable: str
+    folder: Path
+    bundle: Path
+    scratch: Path
+    catalogue: Catalogue
+
+    def environment(
+        self, profile: Profile, way: Way, url: str, home: Path | None
+    ) -> tuple[dict[str, str], list[str]]:
+        """What `run` would give it, and the arguments that it would put before its own."""
+        own = dict(os.environ) if home is None else _away_from_home(home)
+        made = agent_environment(
+            profile,
+            via=way,
+            gateway_url=url,
+            token=TOKEN,
+            ca=self.folder / "ca.crt",
+            bundle=self.bundle,
+            environ=own,
+            catalogue=self.catalogue,
+        )
+        return made.applied(own), list(made.arguments)
 
 
-CLIENTS = (
-    Client("curl", ("-sS", "--max-time", "10", "-o", os.devnull), "CURL_CA_BUNDLE"),
-    Client("python3", ("-c", _PYTHON), "SSL_CERT_FILE"),
-    Client("node", ("-e", _NODE), "NODE_EXTRA_CA_CERTS"),
-)
-
-
-def clients(config: Config, now: datetime) -> Iterator[Finding]:
-    """Each one that is installed, by both ways, with the variables that a run sets."""
-    installed = [client for client in CLIENTS if shutil.which(client.program)]
-    if not installed:
-        return
-    with tempfile.TemporaryDirectory(prefix="tokenomics-doctor-") as scratch:
+def clients(config: Config, catalogue: Catalogue, profiles: Profiles, now: datetime) -> Iterator[Finding]:
+    """One finding for each client and agent that is installed."""
+    programs = [name for name in (*CLIENTS, *AGENTS) if shutil.which(name)]
+    with tempfile.TemporaryDirectory(prefix="tokenomics-doctor-", ignore_cleanup_errors=True) as name:
+        scratch = Path(name)
         folder = config.server.tls.cert_dir
-        # Before the first start there is no CA yet; one for this moment shows the same.
-        folder = folder if _has_ca(folder) else Path(scratch)
-        bundle = folder / "ca-bundle.pem"
-        if not bundle.is_file():
-            folder_ca = ensure_ca(folder, now).certificate_file
-            bundle = ensure_bundle(Path(scratch) / "bundle.pem", folder_ca)
-        trusting = trust_environment(folder / "ca.crt", bundle)
+        try:
+            # Before the first start there is no CA yet; one for this moment shows the same.
+            if not _usable(folder):
+                folder = scratch / "certs"
+                ensure_ca(folder, now)
+            bundle = ensure_agent_bundle(scratch, folder / "ca.crt", os.environ)
+        except CertificateError:
+            # Said already, where the CA is looked at.
+            return
+        shop = Shop(folder, bundle, scratch, catalogue)
         with ThreadPoolExecutor(2) as pool:
-            yield from pool.map(lambda client: _try(client, folder, trusting), installed)
+            yield from pool.map(lambda program: _try(shop, program, profiles.of_command(program)), programs)
+    for profile in profiles:
+        if {*CLIENTS, *AGENTS, "openai"} & set(profile.commands):
+            continue
+        if found := next(filter(shutil.which, profile.commands), ""):
+            yield ok(
+                f"agent {found}", "is installed; not tried: how to ask it for one prompt is not known here"
+            )
 
 
-def _has_ca(folder: Path) -> bool:
-    return (
-        (folder / "ca.key").is_file()
-        and os.access(folder / "ca.key", os.R_OK)
-        and read_ca(folder) is not None
-    )
+def _usable(folder: Path) -> bool:
+    return read_ca(folder) is not None and os.access(folder / "ca.key", os.R_OK)
 
 
-def _try(client: Client, folder: Path, trusting: Mapping[str, str]) -> Finding:
-    with ProbeServer(folder, lambda: datetime.now(UTC)) as server:
+def _try(shop: Shop, program: str, profile: Profile) -> Finding:
+    with ProbeServer(shop.folder, lambda: datetime.now(UTC)) as server:
         proxy = f"http://127.0.0.1:{server.port}"
-        _run(client, f"https://localhost:{server.port}/v1/models", environment(trusting, ""))
-        _run(client, f"https://{HOST}/v1/models", environment(trusting, proxy))
-        return _judge(client, server.seen)
+        if program in AGENTS:
+            home = Path(tempfile.mkdtemp(dir=shop.scratch))
+            way: Way = "proxy" if "proxy" in profile.ways else "base-url"
+            environ, first = shop.environment(profile, way, proxy, home)
+            _run(program, [*first, *AGENTS[program]], environ, home, server)
+            return _judge_agent(program, server.seen)
+        for way, base, url in (
+            ("base-url", f"https://localhost:{server.port}", f"https://localhost:{server.port}/v1/models"),
+            ("proxy", proxy, f"https://{HOST}/v1/models"),
+        ):
+            environ, _ = shop.environment(profile, way, base, None)
+            _run(program, [*CLIENTS[program], url], environ, shop.scratch, None)
+        return _judge(program, profile, server.seen)
 
 
-def _run(client: Client, url: str, environ: Mapping[str, str]) -> None:
-    program = shutil.which(client.program)
-    if program is None:
+def _away_from_home(home: Path) -> dict[str, str]:
+    """The shell's variables, without what leads an agent to a login or to settings of this person's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    return {**kept, "HOME": str(home), "USERPROFILE": str(home), "CI": "1"}
+
+
+def _run(
+    program: str, words: list[str], environ: Mapping[str, str], cwd: Path, server: ProbeServer | None
+) -> None:
+    """Until it ends, or, where a server is given, until that has seen enough of it."""
+    path = shutil.which(program)
+    if path is None:
         return
     process = subprocess.Popen(
-        [program, *client.words, url],
+        [path, *words],
+        cwd=cwd,
         env=dict(environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    deadline = time.monotonic() + _PATIENCE
     try:
-        process.wait(_PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        while process.poll() is None and time.monotonic() < deadline:
+            if server is not None and server.wait(lambda seen: seen.trusted, _LOOK):
+                break
+            if server is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_PATIENCE)
+    finally:
+        _end(process)
 
 
-def environment(trusting: Mapping[str, str], proxy: str) -> dict[str, str]:
-    """The shell's own variables, and over them those of a run. proxy: its URL, or empty for none."""
-    names = {name for each in _PROXY_NAMES for name in (each, each.lower())}
-    kept = {name: value for name, value in os.environ.items() if name not in names}
-    if not proxy:
-        return {**kept, **trusting, "NO_PROXY": "*", "no_proxy": "*"}
-    proxies = {name: proxy for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")}
-    no = {"NO_PROXY": _LOOPBACK, "no_proxy": _LOOPBACK, "NODE_USE_ENV_PROXY": "1"}
-    return {**kept, **trusting, **proxies, **no}
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The whole group, which is the client's own: agents start helpers."""
+    with suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
 
 
-def _judge(client: Client, seen: list[Seen]) -> Finding:
-    check = f"client {client.program}"
+def _judge(program: str, profile: Profile, seen: list[Seen]) -> Finding:
+    check = f"client {program}"
     refused = [each.reason for each in seen if not each.trusted]
     direct = any(each.trusted and not each.host for each in seen)
     through = any(each.trusted and each.host for each in seen)
     if direct and through:
         return ok(check, "trusts the CA; is intercepted through HTTPS_PROXY, and by base URL")
     if refused and not (direct or through):
-        remedy = f"see that nothing in this shell overrides {client.variable}; docs/TLS.md"
-        return bad(check, f"does not trust the CA ({refused[0]})", remedy)
+        names = " or ".join(profile.ca) or "the variables of ca show"
+        return bad(
+            check, f"does not trust the CA ({refused[0]})", f"see what overrides {names} for it; docs/TLS.md"
+        )
     if direct:
         return doubtful(
-            check,
-            "trusts the CA, but goes past HTTPS_PROXY",
-            "give it the base URL (run --via base-url); Node needs version 24, or a preload module",
+            check, "trusts the CA, but goes past HTTPS_PROXY", "use its base URL (run --via base-url)"
         )
     if through:
-        return doubtful(check, "is intercepted through HTTPS_PROXY, not by base URL", "run --via proxy")
-    return doubtful(check, "made no connection", f"see what {client.program} says when it is run by hand")
+        return doubtful(check, "is intercepted through HTTPS_PROXY, not by base URL", "use run --via proxy")
+    return doubtful(check, "made no connection", f"see what {program} says when it is run by hand")
+
+
+def _judge_agent(program: str, seen: list[Seen]) -> Finding:
+    check = f"agent {program}"
+    hosts = sorted({each.host for each in seen if each.trusted and each.host})
+    refused = [each for each in seen if not each.trusted]
+    if hosts:
+        return ok(check, f"is intercepted on its way to {', '.join(hosts[:3])}")
+    if any(each.trusted for each in seen):
+        return ok(check, "trusts the CA, by base URL")
+    if refused:
+        text = f"does not trust the CA on its way to {refused[0].host or 'the gateway'} ({refused[0].reason})"
+        return bad(
+            check, text, f"see what overrides its CA variables; tokenomics-cli init {program} shows them"
+        )
+    return doubtful(
+        check, "asked nothing through the proxy", f"use its base URL: run --via base-url {program}"
+    )
