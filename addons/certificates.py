@@ -36,6 +36,8 @@ class CertificateWatch:
         self.services = services
         tls = services.config.server.tls
         self.own = (tls.cert_file, tls.key_file) if tls.cert_file and tls.key_file else None
+        # Before anything is read: what changes while the gateway starts is a change, too.
+        self.seen = self._look()
         self.task: asyncio.Task[None] | None = None
 
     def running(self) -> None:
@@ -46,12 +48,11 @@ class CertificateWatch:
             self.task.cancel()
 
     async def _watch(self) -> None:
-        seen = await in_thread(self._look)
         renewed = self.services.clock()
         while True:
             await asyncio.sleep(LOOK)
             now = await in_thread(self._look)
-            changed = now != seen
+            changed = now != self.seen
             if not changed and self.services.clock() - renewed < DAY:
                 continue
             renewed = self.services.clock()
@@ -66,7 +67,7 @@ class CertificateWatch:
                 if changed:
                     log.warning("certificates were read anew")
             # Not as it is by now: what changed while it was read is read at the next look.
-            seen = now
+            self.seen = now
 
     def _look(self) -> _Seen:
         folder = self.services.certificates.directory

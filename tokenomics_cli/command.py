@@ -111,8 +111,6 @@ class Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, known = args[0], self.list_commands(ctx)
-        if ctx.resilient_parsing and name not in known:
-            return None, None, []
         if name not in known and not name.startswith("-"):
             near = get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
