@@ -11,6 +11,7 @@ from typing import Any
 
 from addons.admission import Admission
 from addons.budget import Budget
+from addons.certificates import CertificateWatch
 from addons.credentials import Credentials
 from addons.dashboard import Dashboard
 from addons.figures import Figures
@@ -35,6 +36,7 @@ def pipeline(services: Services) -> list[Any]:
     session = Session(services)
     return [
         Lifecycle(services, session),
+        CertificateWatch(services),
         Admission(services),
         Dashboard(services),
         Figures(services),

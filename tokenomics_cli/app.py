@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -41,7 +42,12 @@ COMMANDS = {
     ),
     "events": Command("tokenomics_cli.events", "Webhooks: what waits for them, what did not arrive, a test."),
     "policy": Command("tokenomics_cli.policy", "See what a policy says, and what it would do."),
+    "provider": Command("tokenomics_cli.provider", "List the providers, try them, list their models."),
+    "ca": Command("tokenomics_cli.ca", "The certificate authority: show, trust, export, renew."),
+    "top": Command("tokenomics_cli.top", "Watch requests, money and budgets live; freeze and unfreeze."),
+    "doctor": Command("tokenomics_cli.doctor", "Check the whole installation; each finding with its remedy."),
     "demo": Command("tokenomics_cli.demo", "See the gateway at work, without a key and without a network."),
+    "completion": Command("tokenomics_cli.completion", "Print a completion script for a shell."),
     "version": Command("tokenomics_cli.version", "Print the version and what it runs on."),
 }
 
@@ -60,6 +66,13 @@ class Commands(Group):
         loaded.name = cmd_name
         return loaded
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        from tokenomics_cli.completion import words
+
+        # Not the inherited way, which imports every command to ask for its summary.
+        flags = super().shell_complete(ctx, incomplete) if incomplete.startswith("-") else []
+        return flags + words([(name, each.summary) for name, each in COMMANDS.items()], incomplete)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
@@ -76,5 +89,9 @@ def root(ctx: typer.Context, config: ConfigFlag = None, db: DbFlag = None, dir: 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and gives the exit code."""
+    if os.environ.get("_TOKENOMICS_CLI_COMPLETE"):
+        from tokenomics_cli import completion
+
+        return completion.answer(app)
     words = sys.argv[1:] if arguments is None else arguments
     return guarded(lambda: app(words, prog_name=PROGRAM, standalone_mode=False))

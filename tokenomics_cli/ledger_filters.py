@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tokenomics_cli import completing
 from tokenomics_cli.errors import CommandError
 
 if TYPE_CHECKING:
     from tokenomics_core.ledger.filters import Filter
 
 
-def _flag(name: str, metavar: str, help: str) -> Any:
-    return Annotated[list[str] | None, typer.Option(name, metavar=metavar, help=help)]
+def _flag(name: str, metavar: str, help: str, offered: Callable[..., Any] | None = None) -> Any:
+    option = typer.Option(name, metavar=metavar, help=help, autocompletion=offered)
+    return Annotated[list[str] | None, option]
 
 
 _TIMES: dict[str, Any] = {
@@ -30,11 +32,13 @@ _TIMES: dict[str, Any] = {
     ],
 }
 _WORDS: dict[str, Any] = {
-    "models": _flag("--model", "NAME", "Only this model; gpt-4* for all that begin so."),
-    "providers": _flag("--provider", "NAME", "Only this provider."),
-    "tokens": _flag("--token", "HASH", "Only this token: its hash, or the beginning of it."),
+    "models": _flag("--model", "NAME", "Only this model; gpt-4* for all that begin so.", completing.models),
+    "providers": _flag("--provider", "NAME", "Only this provider.", completing.providers),
+    "tokens": _flag(
+        "--token", "HASH", "Only this token: its hash, or the beginning of it.", completing.token_hashes
+    ),
     "branches": _flag("--branch", "NAME", "Only this branch."),
-    "sessions": _flag("--session", "ID", "Only this session, as X-Session-ID named it."),
+    "sessions": _flag("--session", "ID", "Only this session, as X-Session-ID named it.", completing.sessions),
     "statuses": _flag("--status", "CODE", "Only this status: 200, or 4xx."),
     "refusals": _flag("--refusal", "REASON", "Only requests refused for this reason; * for any."),
     "tags": _flag("--tag", "NAME=VALUE", "Only with this metadata, such as team=blue."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tokenomics_cli import completing
 from tokenomics_cli.command import Invocation, JsonFlag, command, new_group, print_json
 from tokenomics_cli.errors import CommandError
 
@@ -52,7 +53,13 @@ SinceFlag = Annotated[
     typer.Option("--since", metavar="WHEN", help="24h, 7d, 2w, an RFC 3339 timestamp, or all."),
 ]
 TokenFlag = Annotated[
-    str, typer.Option("--token", metavar="HASH", help="Only this token: its hash, or its beginning.")
+    str,
+    typer.Option(
+        "--token",
+        metavar="HASH",
+        help="Only this token: its hash, or its beginning.",
+        autocompletion=completing.token_hashes,
+    ),
 ]
 LimitFlag = Annotated[
     int | None, typer.Option("--limit", metavar="N", min=1, help="Only the last N requests.")

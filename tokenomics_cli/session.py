@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tokenomics_cli import completing
 from tokenomics_cli.command import Invocation, JsonFlag, command, new_group, print_json
 from tokenomics_cli.errors import CommandError
 from tokenomics_cli.session_text import done, money, print_budget, print_stats, print_table
@@ -24,12 +25,20 @@ app = new_group("Budgets and freezes of sessions.")
 
 MOST_USD = Decimal(9_000_000)
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The session, as X-Session-ID names it.")]
+IdArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="The session, as X-Session-ID names it.", autocompletion=completing.sessions
+    ),
+]
 AmountArgument = Annotated[str, typer.Argument(metavar="AMOUNT", help="US dollars, such as 25.50.")]
 TokenFlag = Annotated[
     str,
     typer.Option(
-        "--token", metavar="HASH", help="The session's token: at least 8 characters of its hash's beginning."
+        "--token",
+        metavar="HASH",
+        help="The session's token: at least 8 characters of its hash's beginning.",
+        autocompletion=completing.token_hashes,
     ),
 ]
 ReasonFlag = Annotated[str, typer.Option("--reason", metavar="TEXT", help="What the client is told.")]

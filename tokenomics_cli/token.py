@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tokenomics_cli import token_usage
+from tokenomics_cli import completing, token_usage
 from tokenomics_cli.command import Invocation, JsonFlag, command, new_group, print_json, warn
 from tokenomics_cli.errors import CommandError
 from tokenomics_cli.token_text import counted, print_head, print_policy, print_state, shown, summary, value
@@ -43,7 +43,10 @@ NewLabelFlag = Annotated[
 HashFlag = Annotated[
     str,
     typer.Option(
-        "--hash", metavar="HASH", help="The token's hash, or at least 8 characters of its beginning."
+        "--hash",
+        metavar="HASH",
+        help="The token's hash, or at least 8 characters of its beginning.",
+        autocompletion=completing.token_hashes,
     ),
 ]
 ReplaceFlag = Annotated[bool, typer.Option("--replace", help="The policy given is the whole new policy.")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tokenomics_cli import completing
 from tokenomics_cli.command import Invocation, JsonFlag, command, new_app, print_json, warn
 from tokenomics_cli.counting import have_counters, with_counters
 from tokenomics_cli.errors import CommandError
@@ -21,7 +22,11 @@ app = new_app("Show what each token may use, has used, and has left.")
 
 PrefixArgument = Annotated[
     str,
-    typer.Argument(metavar="[HASH]", help="A token's hash, or its beginning; all tokens without it."),
+    typer.Argument(
+        metavar="[HASH]",
+        help="A token's hash, or its beginning; all tokens without it.",
+        autocompletion=completing.token_hashes,
+    ),
 ]
 SessionsFlag = Annotated[bool, typer.Option("--sessions", help="Also the limits of each session.")]
 

@@ -6,9 +6,12 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from tokenomics_core.certificates import (
     ensure_agent_bundle,
     ensure_ca,
+    this_system,
     trust_environment,
     trust_instructions,
 )
@@ -64,3 +67,28 @@ def test_an_agents_bundle_holds_what_the_person_trusts_already(tmp_path: Path) -
     # From inside such a process nothing is added any more.
     assert ensure_agent_bundle(tmp_path / "certs", ca, {"SSL_CERT_FILE": str(bundle)}) == bundle
     assert ensure_agent_bundle(tmp_path / "certs", ca, {}) != bundle
+
+
+def test_what_takes_the_trust_back() -> None:
+    undo = {each.system: each.undo for each in trust_instructions(CA)}
+    assert undo["Debian, Ubuntu"] == (
+        "sudo rm -f /usr/local/share/ca-certificates/tokenomics-ca.crt",
+        "sudo update-ca-certificates --fresh",
+    )
+    assert all(undo.values())
+
+
+@pytest.mark.parametrize(
+    ("platform", "release", "system"),
+    [
+        ("darwin", "", "macOS"),
+        ("win32", "", "Windows"),
+        ("linux", 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n', "Debian, Ubuntu"),
+        ("linux", 'ID="mint"\nID_LIKE="ubuntu debian"\n', "Debian, Ubuntu"),
+        ("linux", 'ID="rocky"\nID_LIKE="rhel centos fedora"\n', "RHEL, Fedora"),
+        ("linux", "ID=arch\n", ""),
+        ("linux", "", ""),
+    ],
+)
+def test_which_system_this_is(platform: str, release: str, system: str) -> None:
+    assert this_system(platform, release) == system

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tokenomics_core.certificates.authority import Authority, ensure_ca
+from tokenomics_core.certificates.authority import Authority, ensure_ca, read_ca, replace_ca
 from tokenomics_core.certificates.files import CertificateError
 from tokenomics_core.certificates.server import (
     ServerCertificate,
@@ -17,6 +17,7 @@ from tokenomics_core.certificates.trust import (
     ensure_agent_bundle,
     ensure_bundle,
     public_roots,
+    this_system,
     trust_environment,
     trust_instructions,
 )
@@ -34,6 +35,9 @@ __all__ = [
     "ensure_certificates",
     "ensure_server_certificate",
     "public_roots",
+    "read_ca",
+    "replace_ca",
+    "this_system",
     "trust_environment",
     "trust_instructions",
 ]

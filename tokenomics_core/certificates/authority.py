@@ -23,6 +23,9 @@ from tokenomics_core.certificates.files import (
     write,
 )
 
+COMMON_NAME = "Tokenomics Root CA"
+"""By this name systems list it."""
+
 _VALID_FOR = timedelta(days=5 * 365)
 
 # Clients with a slow clock would refuse a certificate that begins now.
@@ -57,6 +60,31 @@ def ensure_ca(cert_dir: Path, now: datetime) -> Authority:
         certificate, key = _new(now) if pair is None or created else pair
         _write_all(cert_dir, certificate, key)
     return Authority(certificate, key, cert_dir / "ca.crt", cert_dir / "ca.key", created)
+
+
+def read_ca(cert_dir: Path) -> x509.Certificate | None:
+    """The CA that is there, also an expired one; None for none. Nothing is made. Raises CertificateError."""
+    try:
+        pair = _existing(cert_dir)
+    except OSError as error:
+        raise CertificateError(f"{error.filename}: {error.strerror}; make it readable") from None
+    return pair[0] if pair else None
+
+
+def replace_ca(cert_dir: Path, now: datetime) -> tuple[Authority, Path]:
+    """A new CA in place of the one that is there; gives the directory (0700) in which the old files are kept.
+
+    Who trusted the old one has to trust the new one. now: aware. Raises CertificateError.
+    """
+    with locked(cert_dir):
+        kept = cert_dir / f"replaced-{now:%Y%m%dT%H%M%SZ}"
+        for name, mode in (("ca.crt", PUBLIC), ("ca.key", SECRET)):
+            if (cert_dir / name).is_file():
+                kept.mkdir(mode=0o700, exist_ok=True)
+                write(kept / name, (cert_dir / name).read_bytes(), mode)
+        certificate, key = _new(now)
+        _write_all(cert_dir, certificate, key)
+    return Authority(certificate, key, cert_dir / "ca.crt", cert_dir / "ca.key", True), kept
 
 
 def _existing(cert_dir: Path) -> tuple[x509.Certificate, Key] | None:
@@ -97,7 +125,7 @@ def _new(now: datetime) -> tuple[x509.Certificate, Key]:
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Tokenomics CA"),
-            x509.NameAttribute(NameOID.COMMON_NAME, "Tokenomics Root CA"),
+            x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME),
         ]
     )
     usage = x509.KeyUsage(

@@ -42,18 +42,20 @@ class ServerCertificate:
     renewed: bool
 
 
-def ensure_server_certificate(cert_dir: Path, hosts: Iterable[str], now: datetime) -> ServerCertificate:
+def ensure_server_certificate(
+    cert_dir: Path, hosts: Iterable[str], now: datetime, *, anew: bool = False
+) -> ServerCertificate:
     """``server.crt`` and ``server.key`` for localhost and hosts, signed by the CA in cert_dir.
 
-    Issued anew when less than 30 days are left, when hosts changed, and when key or CA do not fit. hosts:
-    names, ``*.`` wildcards and IP addresses. now: aware. Raises CertificateError.
+    Issued anew when less than 30 days are left, when hosts changed, when key or CA do not fit, and
+    when anew says so. hosts: names, ``*.`` wildcards and IP addresses. now: aware. Raises CertificateError.
     """
     names = _names(hosts)
     authority = ensure_ca(cert_dir, now)
     certificate_file, key_file = cert_dir / "server.crt", cert_dir / "server.key"
     with locked(cert_dir):
         certificate = _current(certificate_file, key_file)
-        renewed = certificate is None or not _serves(certificate, authority, names, now)
+        renewed = anew or certificate is None or not _serves(certificate, authority, names, now)
         if certificate is None or renewed:
             certificate, key = _issue(authority, names, now)
             write(key_file, pem_of_key(key), SECRET)
@@ -79,6 +81,15 @@ def combine_own_certificate(cert_file: Path, key_file: Path, cert_dir: Path) -> 
     with locked(cert_dir):
         write(combined, content, SECRET)
     return combined
+
+
+def issue(cert_dir: Path, host: str, now: datetime) -> bytes:
+    """Key and certificate for one host, as an intercepted one is shown: PEM, signed by the CA that is there.
+
+    Raises CertificateError.
+    """
+    certificate, key = _issue(ensure_ca(cert_dir, now), [_name(host)], now)
+    return pem_of_key(key) + pem_of_certificate(certificate)
 
 
 def _current(certificate_file: Path, key_file: Path) -> x509.Certificate | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenomics_core.certificates.authority import COMMON_NAME
 from tokenomics_core.certificates.files import PUBLIC, CertificateError, locked, write
 
 _PEM = re.compile(
@@ -39,10 +40,11 @@ _OWN_FILES = frozenset(_BUNDLES + _ADDED)
 
 @dataclass(frozen=True, slots=True)
 class TrustInstruction:
-    """system: for whom. commands: what to run there, in this order."""
+    """system: for whom. commands: what to run there, in this order. undo: what takes the trust back."""
 
     system: str
     commands: tuple[str, ...]
+    undo: tuple[str, ...] = ()
 
 
 def public_roots() -> bytes:
@@ -110,21 +112,41 @@ def trust_instructions(ca_certificate: Path) -> list[TrustInstruction]:
     """How to make a whole system trust the CA."""
     ca = shlex.quote(str(ca_certificate))
     keychain = "/Library/Keychains/System.keychain"
+    debian = "/usr/local/share/ca-certificates/tokenomics-ca.crt"
+    fedora = "/etc/pki/ca-trust/source/anchors/tokenomics-ca.crt"
     return [
-        TrustInstruction("macOS", (f"sudo security add-trusted-cert -d -r trustRoot -k {keychain} {ca}",)),
+        TrustInstruction(
+            "macOS",
+            (f"sudo security add-trusted-cert -d -r trustRoot -k {keychain} {ca}",),
+            (f'sudo security delete-certificate -c "{COMMON_NAME}" {keychain}',),
+        ),
         TrustInstruction(
             "Debian, Ubuntu",
-            (
-                f"sudo cp {ca} /usr/local/share/ca-certificates/tokenomics-ca.crt",
-                "sudo update-ca-certificates",
-            ),
+            (f"sudo cp {ca} {debian}", "sudo update-ca-certificates"),
+            (f"sudo rm -f {debian}", "sudo update-ca-certificates --fresh"),
         ),
         TrustInstruction(
             "RHEL, Fedora",
-            (
-                f"sudo cp {ca} /etc/pki/ca-trust/source/anchors/tokenomics-ca.crt",
-                "sudo update-ca-trust",
-            ),
+            (f"sudo cp {ca} {fedora}", "sudo update-ca-trust"),
+            (f"sudo rm -f {fedora}", "sudo update-ca-trust"),
         ),
-        TrustInstruction("Windows", (f'certutil -addstore -f "Root" "{ca_certificate}"',)),
+        TrustInstruction(
+            "Windows",
+            (f'certutil -addstore -f "Root" "{ca_certificate}"',),
+            (f'certutil -delstore "Root" "{COMMON_NAME}"',),
+        ),
     ]
+
+
+def this_system(platform: str, os_release: str) -> str:
+    """The system of an instruction for this machine; the empty string where none is known.
+
+    platform: of `sys.platform`. os_release: the text of /etc/os-release.
+    """
+    if platform in ("darwin", "win32"):
+        return {"darwin": "macOS", "win32": "Windows"}[platform]
+    words = set(re.findall(r"^(?:ID|ID_LIKE)=(.*)$", os_release, re.MULTILINE))
+    ids = {id for value in words for id in value.strip("\"'").split()}
+    if ids & {"debian", "ubuntu"}:
+        return "Debian, Ubuntu"
+    return "RHEL, Fedora" if ids & {"rhel", "fedora", "centos"} else ""
