@@ -16,12 +16,16 @@ from tokenomics_core.certificates import combine_own_certificate, ensure_bundle
 from tokenomics_core.config import ConfigError
 from tokenomics_core.counters import CountersUnavailable
 from tokenomics_core.events import server_start
+from tokenomics_core.heap import settle_heap
 from tokenomics_core.ledger import clean
 
 log = logging.getLogger("tokenomics")
 
 TICK = 0.5
 """Seconds between two looks at what is to be kept up."""
+
+TRIM = 10.0
+"""Seconds between two times that freed memory is given back: a short walk, when it is taken often."""
 
 
 class Lifecycle:
@@ -30,6 +34,7 @@ class Lifecycle:
         self.session = session
         self.configured = False
         self.keeper: asyncio.Task[None] | None = None
+        self.give_back = settle_heap()
 
     def load(self, loader: object) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
@@ -128,7 +133,7 @@ class Lifecycle:
         """Renews the leases of what is under way, and settles for processes that are gone."""
         services = self.services
         every = services.budget.settings.lease / 4
-        renewed = recovered = services.clock()
+        renewed = recovered = trimmed = services.clock()
         while True:
             await asyncio.sleep(min(TICK, every))
             now = services.clock()
@@ -138,6 +143,9 @@ class Lifecycle:
                 if now - renewed >= every:
                     renewed = now
                     await services.budget.renew()
+                if now - trimmed >= TRIM:
+                    trimmed = now
+                    await in_thread(self.give_back)
                 if now - recovered >= 2 * every:
                     recovered = now
                     await services.recover()
