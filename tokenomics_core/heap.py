@@ -1,7 +1,7 @@
 """Heap: a process that runs for weeks gives back what its C library has freed.
 
-Bodies and answers of all sizes come and go beside small things that stay, and glibc's allocator keeps the gaps:
-up to a megabyte for a thousand requests. Python's own objects do not grow.
+Bodies and answers of all sizes come and go beside small things that stay, and glibc's allocator keeps the
+gaps: up to a megabyte for a thousand requests. Python's own objects do not grow.
 """
 
 from __future__ import annotations
