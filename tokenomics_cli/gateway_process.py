@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -235,9 +237,16 @@ def _last_words(log: Path, begins: int) -> str:
     """The line in which a gateway that died says why."""
     with log.open("rb") as file:
         file.seek(begins)
-        lines = file.read().decode(errors="replace").splitlines()
+        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     said = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
-    logged = [line.partition(" ERROR ")[2].partition(": ")[2] for line in lines if " ERROR " in line]
-    return next(
-        iter([*said[-1:], *logged[-1:], *[line for line in lines if line.strip()][-1:]]), "it said nothing"
-    )
+    logged = [words for line in lines if (words := _error_message(line))]
+    return next(iter([*said[-1:], *logged[-1:], *lines[-1:]]), "it said nothing")
+
+
+def _error_message(line: str) -> str:
+    """What a message of the gateway says, in either form; the empty string where it is no error."""
+    if line.startswith("{"):
+        with contextlib.suppress(ValueError):
+            told = json.loads(line)
+            return str(told.get("message", "")) if told.get("level") == "error" else ""
+    return line.partition(" ERROR ")[2].partition(": ")[2]

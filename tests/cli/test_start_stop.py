@@ -4,6 +4,7 @@ import http.client
 import json
 import plistlib
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from tests.cli.gateways import Home, stranger
 from tests.cli.program import Program
+from tests.support.ports import free_ports
 from tokenomics_cli.gateway_probe import ask
 from tokenomics_core.process import Process
 
@@ -107,6 +109,18 @@ def test_what_a_gateway_dies_of_is_told(home: Home, tmp_path: Path) -> None:
     assert log == f"  its log: {home.data / 'gateway.log'}"
 
 
+@pytest.mark.parametrize("format", ["json", "text"])
+def test_what_it_logged_last_is_told_in_words(tmp_path: Path, format: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = {"http_port": free_ports(1)[0], "https_port": port, "tls": {"enabled": True}}
+        done = cli(Home(tmp_path, logging={"format": format}, server=server), "start")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the gateway did not start: ")
+    assert "{" not in done.stderr
+    assert "in use" in done.stderr
+
+
 def test_a_proof_holds_for_one_port_and_one_directory(home: Home, tmp_path: Path) -> None:
     from tokenomics_core.tokens.proof import CHALLENGE, PROOF, prove, proven
 
@@ -128,8 +142,6 @@ def test_a_proof_holds_for_one_port_and_one_directory(home: Home, tmp_path: Path
 
 
 def test_flags_say_where_it_listens(home: Home) -> None:
-    from tests.support.ports import free_ports
-
     [port] = free_ports(1)
     done = cli(home, "start", "--port", str(port), "--tls=true", "--pid-file", str(home.data / "my.pid"))
     assert (done.returncode, done.stdout) == (0, f"https://localhost:{port}\n"), done.stderr
