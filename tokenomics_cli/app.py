@@ -31,6 +31,7 @@ COMMANDS = {
     ),
     "logs": Command("tokenomics_cli.logs", "Show what the gateway logged, and follow it."),
     "service": Command("tokenomics_cli.service", "Print a unit that runs the gateway at login."),
+    "init": Command("tokenomics_cli.init", "Print or write what an agent needs to use the gateway."),
     "token": Command("tokenomics_cli.token", "Create, inspect, change and delete wrapper tokens."),
     "session": Command("tokenomics_cli.session", "Budgets and freezes of sessions."),
     "usage": Command("tokenomics_cli.usage", "Show what each token may use, has used, and has left."),

@@ -21,7 +21,7 @@ PidFileFlag = Annotated[
     str, typer.Option("--pid-file", metavar="PATH", help="Instead of tokenomics.pid in the data directory.")
 ]
 
-_WORDS = {"--tls=true": "--tls", "--tls=1": "--tls", "--tls=false": "--no-tls", "--tls=0": "--no-tls"}
+TLS_WORDS = {"--tls=true": "--tls", "--tls=1": "--tls", "--tls=false": "--no-tls", "--tls=0": "--no-tls"}
 
 
 class TlsCommand(TyperCommand):
@@ -37,6 +37,6 @@ class TlsCommand(TyperCommand):
         words = list(args)
         at = 0
         while at < len(words) and words[at].startswith("-") and words[at] != "--":
-            words[at] = _WORDS.get(words[at], words[at])
+            words[at] = TLS_WORDS.get(words[at], words[at])
             at += 2 if words[at] in takes_value else 1
         return super().parse_args(ctx, words)
