@@ -74,7 +74,7 @@ def _items(items: list[Item], first: int, room: int, chosen: int | None, *, wide
             Text(f"{item.token[:8]} {_cut(item.label, label)}".strip()),
             Text(_cut(item.session, session)),
             str(item.recent or "-"),
-            f"${Decimal(item.spent).scaleb(-9):.4f}" if item.spent else "-",
+            _money(item.spent),
             bar(item.used),
             Text("FROZEN" if item.freeze else "", style="bold red"),
             style="reverse" if here else "",
@@ -92,6 +92,12 @@ def _refusals(view: View) -> RenderableType:
         cells = (row.token_hash[:8], row.session_id, row.requested_model, row.refusal)
         table.add_row(f"{row.ended_at:%H:%M:%S}", *(Text(_plain(cell)) for cell in cells))
     return table
+
+
+def _money(nano: int) -> str:
+    if not nano:
+        return "-"
+    return f"${Decimal(nano).scaleb(-9):.4f}" if nano >= 50_000 else "<$0.0001"
 
 
 def _cut(text: str, most: int) -> str:

@@ -106,7 +106,7 @@ def test_a_picture_and_a_session_frozen_from_it(
         assert f"{proxy.http_url} (version " in once.stdout
         assert f"{made['hash'][:8]} blue [team]" in once.stdout
         assert "nightly-run" in once.stdout
-        assert "$0.0" in once.stdout
+        assert "<$0.0001" in once.stdout
         assert "%" in once.stdout
         assert "Last refusals" in once.stdout
         assert "\x1b" not in once.stdout
