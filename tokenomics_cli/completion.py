@@ -46,10 +46,11 @@ def completion(invocation: Invocation, shell: ShellArgument) -> None:
     It also completes token hashes, sessions, providers and models.
 
     \b
-    bash        source <(tokenomics-cli completion bash)       in ~/.bashrc
-    zsh         source <(tokenomics-cli completion zsh)        in ~/.zshrc, after compinit
-    fish        tokenomics-cli completion fish | source        in config.fish
-    powershell  tokenomics-cli completion powershell | Out-String | Invoke-Expression
+    In      ~/.bashrc, ~/.zshrc (after compinit), config.fish, $PROFILE:
+    bash    source <(tokenomics-cli completion bash)
+    zsh     source <(tokenomics-cli completion zsh)
+    fish    tokenomics-cli completion fish | source
+    pwsh    tokenomics-cli completion powershell | Out-String | iex
     """
     from typer.completion import get_completion_script
 

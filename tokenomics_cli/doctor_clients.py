@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,6 +69,10 @@ class Shop:
     bundle: Path
     scratch: Path
     catalogue: Catalogue
+
+    def provider(self, seen: Seen) -> bool:
+        """Whether a provider's host was asked, and our certificate accepted. Agents ask others, too."""
+        return seen.trusted and bool(self.catalogue.by_host(seen.host, 443, "https"))
 
     def environment(
         self, profile: Profile, way: Way, url: str, home: Path | None
@@ -126,8 +130,14 @@ def _try(shop: Shop, program: str, profile: Profile) -> Finding:
             home = Path(tempfile.mkdtemp(dir=shop.scratch))
             way: Way = "proxy" if "proxy" in profile.ways else "base-url"
             environ, first = shop.environment(profile, way, proxy, home)
-            _run(program, [*first, *AGENTS[program]], environ, home, server)
-            return _judge_agent(program, server.seen)
+            _run(
+                program,
+                [*first, *AGENTS[program]],
+                environ,
+                home,
+                lambda: server.wait(shop.provider, _LOOK),
+            )
+            return _judge_agent(program, shop, server.seen)
         for way, base, url in (
             ("base-url", f"https://localhost:{server.port}", f"https://localhost:{server.port}/v1/models"),
             ("proxy", proxy, f"https://{HOST}/v1/models"),
@@ -144,9 +154,9 @@ def _away_from_home(home: Path) -> dict[str, str]:
 
 
 def _run(
-    program: str, words: list[str], environ: Mapping[str, str], cwd: Path, server: ProbeServer | None
+    program: str, words: list[str], environ: Mapping[str, str], cwd: Path, enough: Callable[[], bool] | None
 ) -> None:
-    """Until it ends, or, where a server is given, until that has seen enough of it."""
+    """Until it ends, or until there is enough of it; enough waits a moment itself."""
     path = shutil.which(program)
     if path is None:
         return
@@ -162,9 +172,9 @@ def _run(
     deadline = time.monotonic() + _PATIENCE
     try:
         while process.poll() is None and time.monotonic() < deadline:
-            if server is not None and server.wait(lambda seen: seen.trusted, _LOOK):
+            if enough is not None and enough():
                 break
-            if server is None:
+            if enough is None:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_PATIENCE)
     finally:
@@ -202,19 +212,17 @@ def _judge(program: str, profile: Profile, seen: list[Seen]) -> Finding:
     return doubtful(check, "made no connection", f"see what {program} says when it is run by hand")
 
 
-def _judge_agent(program: str, seen: list[Seen]) -> Finding:
+def _judge_agent(program: str, shop: Shop, seen: list[Seen]) -> Finding:
     check = f"agent {program}"
-    hosts = sorted({each.host for each in seen if each.trusted and each.host})
+    hosts = sorted({each.host for each in seen if shop.provider(each)})
+    others = sorted({each.host for each in seen if each.trusted and each.host})
     refused = [each for each in seen if not each.trusted]
     if hosts:
-        return ok(check, f"is intercepted on its way to {', '.join(hosts[:3])}")
-    if any(each.trusted for each in seen):
-        return ok(check, "trusts the CA, by base URL")
+        return ok(check, f"is intercepted on its way to {', '.join(hosts)}")
     if refused:
         text = f"does not trust the CA on its way to {refused[0].host or 'the gateway'} ({refused[0].reason})"
         return bad(
             check, text, f"see what overrides its CA variables; tokenomics-cli init {program} shows them"
         )
-    return doubtful(
-        check, "asked nothing through the proxy", f"use its base URL: run --via base-url {program}"
-    )
+    said = f"asked {', '.join(others[:3])} only" if others else "asked nothing"
+    return doubtful(check, f"{said} through the proxy", f"use its base URL: run --via base-url {program}")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tokenomics_cli.doctor_finding import Finding, bad, doubtful, ok, split
 from tokenomics_core.certificates import CertificateError, read_ca
+from tokenomics_core.certificates.authority import BACKDATED
 from tokenomics_core.certificates.files import read_pair
 from tokenomics_core.config import Config
 from tokenomics_core.policy import PolicyError
@@ -167,7 +168,8 @@ def certificates(config: Config, now: datetime) -> Iterator[Finding]:
         yield ok("ca", f"is made in {folder} at the first start")
         return
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    age, left = (now - begins).days, (ends - now).days
+    # It was made a day after it begins.
+    age, left = max(0, (now - begins - BACKDATED).days), (ends - now).days
     if begins > now:
         yield bad("ca", f"begins on {begins:%Y-%m-%d}, in the future", "set this machine's clock")
     elif ends <= now:

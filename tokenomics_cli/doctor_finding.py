@@ -30,7 +30,10 @@ def doubtful(check: str, detail: str, remedy: str) -> Finding:
     return Finding(check, "warn", detail, remedy)
 
 
-def split(check: str, state: State, message: str) -> Finding:
-    """From an error of the core, which is what is wrong and, after the last semicolon, what to do."""
+def split(check: str, state: State, message: str, otherwise: str = "correct it") -> Finding:
+    """From an error of the core, which is what is wrong and, after the last semicolon, what to do.
+
+    otherwise: the remedy, where it says none.
+    """
     detail, _, remedy = message.rpartition("; ")
-    return Finding(check, state, detail or remedy, remedy if detail else "")
+    return Finding(check, state, detail, remedy) if detail else Finding(check, state, message, otherwise)

@@ -34,6 +34,7 @@ def guarded(program: Callable[[], object]) -> int:
 
     With TOKENOMICS_DEBUG=1 in the environment, errors come through with their traceback.
     """
+    _open_what_is_closed()
     try:
         code = program()
         # Here and not at exit, where a closed pipe could no longer be answered.
@@ -53,6 +54,17 @@ def guarded(program: Callable[[], object]) -> int:
             raise
         _tell(error)
         return error.exit_code if isinstance(error, CommandError) else 1
+
+
+def _open_what_is_closed() -> None:
+    """Whoever starts us with ``>&-`` must not find our words in the first file that we open."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        continue
+    os.close(number)
+    streams: dict[str, Any] = {"stdout": sys.stdout, "stderr": sys.stderr}
+    for name, stream in streams.items():
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _tell(error: Exception) -> None:

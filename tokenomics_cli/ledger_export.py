@@ -34,7 +34,7 @@ def export(invocation: Invocation, filter: Filter, format: FormatFlag = "csv", o
     the columns of FOCUS 1.2, a line for each request and class of tokens; BilledCost adds up to the cost.
 
     \b
-    tokenomics-cli ledger export --format focus --since 2026-01-01 --until 2026-01-31 --out january.csv
+    tokenomics-cli ledger export --format focus --since 7d --out week.csv
     """
     from tokenomics_core.ledger.export import FORMATS, exported
     from tokenomics_core.ledger.query import each_row

@@ -77,7 +77,8 @@ def create(
     """Create a token. It is shown once and stored nowhere.
 
     \b
-    tokenomics-cli token create --policy '{"base_key_env":"OPENAI_API_KEY"}' --expires 30d
+    tokenomics-cli token create --policy @policy.json --expires 30d
+    tokenomics-cli token create --policy '{"base_key_env":"OPENAI_API_KEY"}'
     """
     from tokenomics_core.policy import parse
     from tokenomics_core.tokens import CLEAR, hash_token, new_token

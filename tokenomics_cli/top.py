@@ -80,8 +80,9 @@ def _watch(invocation: Invocation, ask: Ask, every: float) -> None:
     with _keys() as read_keys, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             at = _place(view, chosen)
-            height = console.size.height
-            live.update(frame(view, chosen=at, rows=height, message=message), refresh=True)
+            size = console.size
+            shown = frame(view, chosen=at, rows=size.height, columns=size.width, message=message)
+            live.update(shown, refresh=True)
             for key in read_keys(max(0.0, due - time.monotonic())):
                 if key in ("q", "\x03", "\x04"):
                     return

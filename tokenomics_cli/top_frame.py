@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from tokenomics_cli.top_view import Item, View
-from tokenomics_cli.usage_text import amount, bar
+from tokenomics_cli.usage_text import bar
 
 KEYS = "up/down choose   f freeze for 1h   u unfreeze   q quit"
 
 
-def frame(view: View, *, chosen: int | None = None, rows: int = 1000, message: str = "") -> RenderableType:
-    """chosen: the item under the cursor, None without one. rows: height of the screen."""
+def frame(
+    view: View, *, chosen: int | None = None, rows: int = 1000, columns: int = 300, message: str = ""
+) -> RenderableType:
+    """chosen: the item under the cursor, None without one. rows, columns: of the screen."""
     parts: list[RenderableType] = [Text(line) for line in _head(view)]
     # What is above and below the items: head, two table heads, refusals, keys.
     room = max(3, rows - 20)
     first = max(0, min((chosen or 0) - room // 2, len(view.items) - room))
-    parts.append(_items(view.items, first, room, chosen))
+    parts.append(_items(view.items, first, room, chosen, wide=columns >= 100))
     hidden = len(view.items) - room
     if hidden > 0:
         parts.append(Text(f"  {hidden} more", style="dim"))
@@ -51,25 +55,26 @@ def _head(view: View) -> list[str]:
     return lines
 
 
-def _items(items: list[Item], first: int, room: int, chosen: int | None) -> RenderableType:
+def _items(items: list[Item], first: int, room: int, chosen: int | None, *, wide: bool) -> RenderableType:
     if not items:
         return Text("No tokens yet; token create makes one.")
-    table = Table(box=None, padding=(0, 1), expand=False)
-    table.add_column("")
-    table.add_column("Token", no_wrap=True)
-    table.add_column("Session", overflow="ellipsis", no_wrap=True, max_width=24)
-    for title in ("Last min", "Spent", "Budget"):
+    label, session = (20, 32) if wide else (10, 16)
+    table = Table(box=None, padding=(0, 1, 0, 0), expand=False)
+    table.add_column("", no_wrap=True, min_width=1)
+    for title in ("Token", "Session"):
+        table.add_column(title, no_wrap=True)
+    for title in ("1 min", "Spent", "Budget"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True, overflow="ellipsis")
+    table.add_column("", no_wrap=True)
     for index, item in enumerate(items[first : first + room], first):
         here = index == chosen
         # Text: what stands in a name is no markup.
         table.add_row(
             ">" if here else "",
-            Text(f"{item.token[:8]} {item.label[:16]}".strip()),
-            Text(_plain(item.session)),
+            Text(f"{item.token[:8]} {_cut(item.label, label)}".strip()),
+            Text(_cut(item.session, session)),
             str(item.recent or "-"),
-            amount(item.spent, "usd") if item.spent else "-",
+            _money(item.spent),
             bar(item.used),
             Text("FROZEN" if item.freeze else "", style="bold red"),
             style="reverse" if here else "",
@@ -87,6 +92,17 @@ def _refusals(view: View) -> RenderableType:
         cells = (row.token_hash[:8], row.session_id, row.requested_model, row.refusal)
         table.add_row(f"{row.ended_at:%H:%M:%S}", *(Text(_plain(cell)) for cell in cells))
     return table
+
+
+def _money(nano: int) -> str:
+    if not nano:
+        return "-"
+    return f"${Decimal(nano).scaleb(-9):.4f}" if nano >= 50_000 else "<$0.0001"
+
+
+def _cut(text: str, most: int) -> str:
+    text = _plain(text)
+    return text if len(text) <= most else text[: most - 2] + ".."
 
 
 def _plain(text: str) -> str:
