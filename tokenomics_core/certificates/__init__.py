@@ -14,6 +14,7 @@ from tokenomics_core.certificates.server import (
 )
 from tokenomics_core.certificates.trust import (
     TrustInstruction,
+    ensure_agent_bundle,
     ensure_bundle,
     public_roots,
     trust_environment,
@@ -27,6 +28,7 @@ __all__ = [
     "ServerCertificate",
     "TrustInstruction",
     "combine_own_certificate",
+    "ensure_agent_bundle",
     "ensure_bundle",
     "ensure_ca",
     "ensure_certificates",
