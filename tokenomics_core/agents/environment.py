@@ -128,7 +128,9 @@ def agent_environment(
         if ca is not None and bundle is not None:
             variables |= _trust(ca, bundle, environ)
         else:
-            notes.append("the gateway's CA is not known here, so the agent must trust it already")
+            notes.append(
+                "the gateway's CA is not here: start the gateway once, or copy its ca.crt to this machine"
+            )
 
     gone = [name for name in dict.fromkeys(unset) if name in environ and name not in variables]
     return AgentEnvironment(dict(sorted(variables.items())), tuple(gone), arguments, tuple(notes))
@@ -177,7 +179,7 @@ def _names(
     notes: list[str] = []
     has_own = bool(profile.base_url or profile.arguments or profile.json_variable)
     wanted = provider or profile.provider
-    if wanted == profile.provider and has_own and provider != "all":
+    if wanted == profile.provider and has_own and not profile.mapped:
         return base_urls, keys, notes
     found = provider_variables(catalogue, wanted, url)
     if not found.known:

@@ -90,6 +90,7 @@ class Profile(BaseModel):
     session_headers: headers that name its session.
     telemetry_block, telemetry_pass: hosts beside the provider's; which of them it needs for its work.
     files: what `init --agent` writes. file_key: variable in which they expect the token.
+    mapped: ``cli_maps`` gave it another provider than its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -116,6 +117,7 @@ class Profile(BaseModel):
     files: list[AgentFile] = []
     file_key: Variable = ""
     quirks: list[str] = []
+    mapped: bool = False
 
     @model_validator(mode="after")
     def _ways_agree(self) -> Profile:
@@ -153,7 +155,9 @@ class Profiles:
         found = next((self._by_command[name] for name in names if name in self._by_command), None)
         profile = found or self._by_name[GENERIC]
         provider = next((cli_maps[name] for name in names if name in cli_maps), "")
-        return profile.model_copy(update={"provider": provider}) if provider else profile
+        if not provider or provider == profile.provider:
+            return profile
+        return profile.model_copy(update={"provider": provider, "mapped": True})
 
 
 def ways_of(via: Via) -> tuple[Way, ...]:
