@@ -29,7 +29,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from scripts.real_clients import INSTALLED, LOCAL, SECRET, WAYS, Asked, Client, Way
+from scripts.real_clients import INSTALLED, LOCAL, SAID, SECRET, WAYS, Asked, Client, Way
 from tests.fake_provider import FakeProvider
 from tests.support.environment import clean_environment
 from tests.support.proxy import Proxy
@@ -99,7 +99,7 @@ class Lab:
         outcome = Outcome(client.name, version_of(client, self.installed), way)
         self.provider.reset()
         for frames in (False, True):
-            self.provider.script([{"calls_tools": False, "count": 1000}], frames=frames)
+            self.provider.script([{"do": "say-back", "pattern": SAID, "count": 1000}], frames=frames)
         created = self.proxy.create_token(policy_of(client))
         log = len(self.proxy.log())
         began = time.monotonic()
@@ -131,6 +131,8 @@ class Lab:
             environ["PATH"] = os.pathsep.join([*programs, environ["PATH"]])
             if client.npm and client.agent == "node":
                 (work / "node_modules").symlink_to(node / "node_modules")
+        if client.init and way == "base-url":
+            self._init(client, work, token, environ)
         words, environ = self._led(client, way, token, environ)
         try:
             done = subprocess.run(
@@ -146,6 +148,16 @@ class Lab:
         except subprocess.TimeoutExpired as error:
             return None, (error.stdout or b"").decode(errors="replace")
         return done.returncode, done.stdout.decode(errors="replace")
+
+    def _init(self, client: Client, work: Path, token: str, environ: dict[str, str]) -> None:
+        """Lets the product write the settings that this client cannot do without."""
+        subprocess.run(
+            self.proxy.command("init", "--agent", client.agent, "--proxy-url", self.proxy.http_url),
+            env=environ | {"TOKENOMICS_KEY": token},
+            cwd=work,
+            capture_output=True,
+            check=True,
+        )
 
     def _led(
         self, client: Client, way: Way, token: str, environ: dict[str, str]

@@ -13,6 +13,8 @@ WAYS: tuple[Way, ...] = ("base-url", "proxy")
 
 SECRET = "anna.berg@northwind.example"
 PROMPT = f"Say this address: {SECRET}"
+SAID = r"Say this address: [^\s\"\\]+"
+"""The prompt as the provider may see it, within JSON: agents wrap it into much more."""
 
 OPENAI_MODEL, ANTHROPIC_MODEL, GEMINI_MODEL = "gpt-4o-mini", "claude-sonnet-4-5", "gemini-2.5-flash"
 
@@ -33,7 +35,8 @@ class Client:
     command: its words, the program first. agent: the profile it runs with.
     npm, pip: the package that it comes in; none for what is there already.
     provider, key_env: the provider it is meant for, and the gateway's variable with the real key.
-    environ: its switches for telemetry and updates. cannot: by way, what it is known not to do.
+    environ: its switches for telemetry and updates.
+    init: by base URL it needs the settings that ``tokenomics-cli init --agent`` writes.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Client:
     npm: str = ""
     pip: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
+    init: bool = False
     timeout: float = 120
 
 
@@ -145,6 +149,7 @@ INSTALLED = [
         _words("gemini", "--skip-trust", "-m", GEMINI_MODEL, "-p", PROMPT),
         **_GEMINI,
         npm="@google/gemini-cli",
+        init=True,
     ),
     Client(
         "opencode",
