@@ -11,14 +11,16 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons import dashboard, engine
 from addons.answer import EXCHANGE, HEAD, STYLE, fields_of
-from addons.figures import METRICS, STATS
+from addons.figures import METRICS, SETTLED, STATS
 from addons.guarded import guarded
 from addons.services import Services
 from tokenomics_core import __version__
 from tokenomics_core.dialects import recognise
 from tokenomics_core.exchange import Exchange, Ingress
+from tokenomics_core.process import Process
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.request_head import VERSIONS, check_fields, check_head
+from tokenomics_core.tokens.proof import CHALLENGE, PROOF, prove
 
 AGENT_HEADERS = {
     f"x-openclaw-{name.replace('_', '-')}": name
@@ -39,6 +41,7 @@ class Admission:
         # A little later than the engine, which can still answer where HTTP has begun.
         self.silent = engine.Watchdog(1.2 * server.header_timeout, engine.close_connection)
         self.connecting = engine.Watchdog(server.connect_timeout, engine.close_connection)
+        self.process = Process.own()
 
     # Connections.
 
@@ -174,6 +177,10 @@ class Admission:
                 body, kind = b'{"status":"ok"}', "application/json"
             else:
                 body, kind = b".", "text/plain"
+        elif path.startswith(SETTLED) and method == "GET":
+            self._check_local(flow, "what is settled")
+            flow.metadata["own_route"] = SETTLED
+            return True
         elif path.startswith(dashboard.PREFIX):
             self._check_local(flow, "the dashboard")
             # Answered by the next step: the counters have to be asked, which takes a while.
@@ -189,8 +196,16 @@ class Admission:
             "x-tokenomics-version": __version__,
             "x-tokenomics-instance": self.services.instance,
         }
+        if path == "/health" and (nonce := flow.metadata[HEAD].get(CHALLENGE)):
+            headers[PROOF] = self._proof(flow, nonce)
         flow.response = http.Response.make(200, b"" if method == "HEAD" else body, headers)
         return True
+
+    def _proof(self, flow: http.HTTPFlow, nonce: str) -> str:
+        services = self.services
+        port = int(flow.client_conn.sockname[1])
+        key = services.store.keys.hash_key
+        return prove(key, nonce, data_dir=services.config.dir, port=port, process=self.process)
 
     def _check_local(self, flow: http.HTTPFlow, what: str) -> None:
         # By name too: any web page can point a name of its own at this machine.

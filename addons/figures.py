@@ -1,4 +1,7 @@
-"""Figures: `/stats` for people, `/metrics` for Prometheus. Both read what the ledger and the counters say."""
+"""Figures: `/stats` for people, `/metrics` for Prometheus. Both read what the ledger and the counters say.
+
+`/api/settled/HASH` answers as soon as all that a token has asked for is in the ledger: `run` waits for it.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,10 @@ log = logging.getLogger("tokenomics")
 
 STATS = "/stats"
 METRICS = "/metrics"
+SETTLED = "/api/settled/"
+
+SETTLE = 5.0
+"""Seconds that exchanges may take to end whose client is gone."""
 
 _BUDGETS = ("tokens:", "usd:", "provider:")
 
@@ -34,13 +41,16 @@ class Figures:
     @guarded
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         route = flow.metadata.get("own_route")
-        if route not in (STATS, METRICS):
+        if route not in (STATS, METRICS, SETTLED):
             return
         # The answer says all; a body is not waited for.
         flow.request.stream = False
         flow.request.headers.pop("expect", None)
         if route == STATS:
             kind, body = "application/json", await self._stats()
+        elif route == SETTLED:
+            hash = flow.request.path.removeprefix(SETTLED)
+            kind, body = "application/json", await self._settled(hash)
         elif self.services.config.metrics.enabled:
             kind, body = await self._metrics(fields_of(flow.request.headers).get("accept", ""))
         else:
@@ -61,6 +71,12 @@ class Figures:
             return orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n"
 
         return await in_thread(read)
+
+    async def _settled(self, hash: str) -> bytes:
+        services = self.services
+        ended = await services.ended(hash, SETTLE)
+        written = await in_thread(services.ledger.flush)
+        return orjson.dumps({"settled": ended and written})
 
     async def _metrics(self, accept: str) -> tuple[str, bytes]:
         services = self.services

@@ -342,7 +342,6 @@ class Frames:
 
     def _begin(self, connection: Connection, turn: Turn) -> Exchange:
         upgrade = connection.upgrade
-        self.services.begin()
         exchange = connection.running[turn] = Exchange(
             id=self.services.new_id(),
             started=self.services.now(),
@@ -365,6 +364,7 @@ class Frames:
             model=turn.model,
             stream=True,
         )
+        self.services.begin(exchange)
         announce(exchange, self.services)
         self.session.place(exchange, upgrade.git.repo if upgrade.git is not None else "")
         return exchange
@@ -378,7 +378,7 @@ class Frames:
             connection.memory.end(turn, exchange)
         finally:
             # As in Records: a stop closes the ledger, and memory, when nothing is in flight.
-            self.services.end()
+            self.services.end(exchange)
 
     async def _refuse(
         self, flow: http.HTTPFlow, connection: Connection, message: WebSocketMessage, refusal: Refusal

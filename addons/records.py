@@ -44,7 +44,7 @@ class Records:
         exchange = exchange_of(flow)
         if exchange is None:
             return
-        self.services.begin()
+        self.services.begin(exchange)
         flow.metadata["in_flight"] = True
         if reason := self.services.ledger.unavailable:
             log.error("%s", reason)
@@ -110,7 +110,7 @@ class Records:
         finally:
             # Not before the row is with the ledger: a stop closes it when nothing is in flight.
             if flow.metadata.pop("in_flight", False):
-                self.services.end()
+                self.services.end(exchange)
             if flow.metadata.pop("streams", False):
                 self.services.streams["http"] -= 1
 

@@ -91,7 +91,8 @@ class Routing:
             policy, services.catalogue, services.defaults, dialect, aim, again
         )
         exchange.attempts = list(attempts)
-        exchange.session = find_session(flow.metadata[HEAD], exchange.query, exchange.body).id
+        given = policy.policy.session.id
+        exchange.session = find_session(flow.metadata[HEAD], exchange.query, exchange.body, given).id
         exchange.query = strip_session(exchange.query)
 
     @staticmethod

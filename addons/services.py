@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -10,7 +11,7 @@ import secrets
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -126,19 +127,40 @@ class Services:
     in_flight: int = 0
     streams: dict[str, int] = field(default_factory=lambda: {"http": 0, "websocket": 0})
     """Answers that stream now, and open WebSockets."""
+    in_flight_of: Counter[str] = field(default_factory=Counter)
+    """By the hash of the token, where there are any."""
+
+    ends_of: dict[str, asyncio.Event] = field(default_factory=dict)
+    """By the hash of the token, what is set when none of its exchanges is under way any more."""
 
     stopping: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def begin(self) -> None:
+    def begin(self, exchange: Exchange) -> None:
         """One more exchange is under way."""
         self.in_flight += 1
         self.idle.clear()
+        if exchange.token is not None:
+            self.in_flight_of[exchange.token.hash] += 1
 
-    def end(self) -> None:
+    def end(self, exchange: Exchange) -> None:
         self.in_flight -= 1
+        if exchange.token is not None:
+            self.in_flight_of[exchange.token.hash] -= 1
+            if not self.in_flight_of[exchange.token.hash]:
+                del self.in_flight_of[exchange.token.hash]
+                if event := self.ends_of.pop(exchange.token.hash, None):
+                    event.set()
         if self.in_flight == 0:
             self.idle.set()
+
+    async def ended(self, hash: str, seconds: float) -> bool:
+        """Waits until no exchange of that token is under way; False when that took longer."""
+        if self.in_flight_of[hash]:
+            event = self.ends_of.setdefault(hash, asyncio.Event())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), seconds)
+        return not self.in_flight_of[hash]
 
     def reload(self) -> None:
         """Reads the configuration anew, and takes over what may change while exchanges are under way.

@@ -35,7 +35,8 @@ class Session:
         """Says at which commit a request was made. What goes wrong here holds up nothing."""
         exchange = exchange_of(flow)
         if exchange is not None and exchange.token is not None and flow.response is None:
-            self.place(exchange, flow.metadata[HEAD].get(REPO, ""))
+            named = flow.metadata[HEAD].get(REPO, "")
+            self.place(exchange, named or exchange.token.policy.policy.session.directory)
 
     def place(self, exchange: Exchange, hint: str = "") -> None:
         """Gives the exchange its git context: at once where it is known, else as soon as git has answered."""

@@ -23,6 +23,14 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "serve": Command("tokenomics_cli.serve", "Run the gateway in the foreground."),
+    "run": Command("tokenomics_cli.run", "Run a command whose requests go through the gateway."),
+    "start": Command("tokenomics_cli.start", "Start the gateway in the background."),
+    "stop": Command("tokenomics_cli.stop", "Stop the gateway."),
+    "status": Command(
+        "tokenomics_cli.status", "Show the gateway, the environment, and the number of tokens."
+    ),
+    "logs": Command("tokenomics_cli.logs", "Show what the gateway logged, and follow it."),
+    "service": Command("tokenomics_cli.service", "Print a unit that runs the gateway at login."),
     "init": Command("tokenomics_cli.init", "Print or write what an agent needs to use the gateway."),
     "token": Command("tokenomics_cli.token", "Create, inspect, change and delete wrapper tokens."),
     "session": Command("tokenomics_cli.session", "Budgets and freezes of sessions."),

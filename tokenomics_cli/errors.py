@@ -11,8 +11,10 @@ from typing import Any
 class CommandError(Exception):
     """A command cannot do what was asked.
 
-    details: further lines, shown indented.
+    details: further lines, shown indented. exit_code: what the program ends with.
     """
+
+    exit_code = 1
 
     def __init__(self, message: str, *details: str) -> None:
         super().__init__(message)
@@ -50,7 +52,7 @@ def guarded(program: Callable[[], object]) -> int:
         if os.environ.get("TOKENOMICS_DEBUG") == "1":
             raise
         _tell(error)
-        return 1
+        return error.exit_code if isinstance(error, CommandError) else 1
 
 
 def _tell(error: Exception) -> None:

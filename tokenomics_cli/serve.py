@@ -12,21 +12,40 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from tokenomics_cli.command import Invocation, command, new_app
 from tokenomics_cli.errors import CommandError
+from tokenomics_cli.gateway_place import base_url
 from tokenomics_core.config import Config
 from tokenomics_core.providers import Catalogue
+
+if TYPE_CHECKING:
+    from addons.services import Services
+    from tokenomics_cli.gateway_presence import Presence
 
 log = logging.getLogger("tokenomics")
 
 
 app = new_app("Run the gateway in the foreground.")
 
+# What `start` and `run` tell the gateway that they start.
+PidFileFlag = Annotated[str, typer.Option("--pid-file", hidden=True)]
+LogFileFlag = Annotated[str, typer.Option("--log-file", hidden=True)]
+WhileUsedFlag = Annotated[bool, typer.Option("--while-used", hidden=True)]
+
 
 @command(app, "serve")
-def serve(invocation: Invocation) -> int:
+def serve(
+    invocation: Invocation,
+    pid_file: PidFileFlag = "",
+    log_file: LogFileFlag = "",
+    while_used: WhileUsedFlag = False,
+) -> int:
     """Run the gateway in the foreground until SIGINT or SIGTERM."""
     config = invocation.config
     tls = config.server.tls
@@ -39,10 +58,13 @@ def serve(invocation: Invocation) -> int:
         raise CommandError("no listener; set server.http_port or server.https_port")
     _refuse_a_second(config)
     first = not (config.dir / "keys").exists()
-    return asyncio.run(_run(invocation, config, first))
+    told = {"log": log_file, "while_used": while_used}
+    return asyncio.run(_run(invocation, config, first, pid_file, told))
 
 
-async def _run(invocation: Invocation, config: Config, first: bool) -> int:
+async def _run(
+    invocation: Invocation, config: Config, first: bool, pid_file: str, told: dict[str, Any]
+) -> int:
     from mitmproxy import options
     from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig
     from mitmproxy.master import Master
@@ -65,6 +87,7 @@ async def _run(invocation: Invocation, config: Config, first: bool) -> int:
         tlsconfig.TlsConfig(),
         *pipeline(services),
         _Ready(config, first),
+        _presence(services, pid_file, told, master.shutdown),
         errorcheck.ErrorCheck(),
     )
     master.options.update(mode=listeners(services))
@@ -77,6 +100,18 @@ async def _run(invocation: Invocation, config: Config, first: bool) -> int:
         # errorcheck has seen an error while starting; the log has said which.
         return 1
     return 0
+
+
+def _presence(services: Services, named: str, told: dict[str, Any], shutdown: Callable[[], None]) -> Presence:
+    from tokenomics_cli.gateway_presence import Presence
+    from tokenomics_cli.pid_file import Record, pid_file
+    from tokenomics_core.process import Process
+    from tokenomics_core.providers.keys import keys_set
+
+    config, own = services.config, Process.own()
+    keys = keys_set(services.catalogue, services.environ)
+    record = Record(own.pid, own.started, base_url(config), services.instance, keys=keys, **told)
+    return Presence(record, pid_file(config.dir, named), config.dir, shutdown)
 
 
 class _Ready:
@@ -116,16 +151,6 @@ class _Ready:
 def _program() -> str:
     """How this program was called, where a person can call it the same way."""
     return sys.argv[0] if sys.argv[0].endswith("tokenomics-cli") else "tokenomics-cli"
-
-
-def base_url(config: Config) -> str:
-    """The URL by which this machine reaches the gateway."""
-    host = config.server.host
-    if host in ("0.0.0.0", "::", "127.0.0.1", ""):
-        host = "localhost"
-    if config.server.http_port:
-        return f"http://{host}:{config.server.http_port}"
-    return f"https://{host}:{config.server.https_port}"
 
 
 def _warn_of_unknown_provider(config: Config, catalogue: Catalogue) -> None:

@@ -45,8 +45,11 @@ class Session:
     explicit: bool = False
 
 
-def find_session(head: Mapping[str, str], query: str, body: JsonBody | None = None) -> Session:
+def find_session(
+    head: Mapping[str, str], query: str, body: JsonBody | None = None, given: str = ""
+) -> Session:
     """The session of a request. head: header values by lower-case name; query: without the question mark.
+    given: what the policy says for requests that name none themselves; the agents' own ids come after it.
 
     Raises Refusal (400) for an explicit id that cannot be one. A bad id of an agent counts as none: the
     person did not write it and cannot change it.
@@ -56,6 +59,8 @@ def find_session(head: Mapping[str, str], query: str, body: JsonBody | None = No
         if why := problem(explicit):
             raise Refusal(400, "invalid_session_id", f"session_id {why}")
         return Session(explicit, explicit=True)
+    if given:
+        return Session(given)
     named = [_header(head, AGENT_HEADERS[0]), _anthropic_session(body)]
     named += [_header(head, name) for name in AGENT_HEADERS[1:]]
     return Session(next((name for name in named if name and not problem(name)), ""))

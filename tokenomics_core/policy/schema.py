@@ -186,8 +186,16 @@ class Anomaly(_Part):
 
 
 class SessionPart(_Part):
-    """What holds for each session of the token. None is what the configuration says."""
+    """What holds for each session of the token. None is what the configuration says.
 
+    id: the session of the token's requests, where they name none with X-Session-ID.
+    directory: the one they are made in, where they name none with X-Tokenomics-Repo.
+    """
+
+    DEFAULT_WHEN_EMPTY = frozenset({"id", "directory"})
+
+    id: StrictStr = ""
+    directory: StrictStr = ""
     budget_usd: Amount | None = None
     strict: StrictBool | None = None
     anomaly: Anomaly = Anomaly()

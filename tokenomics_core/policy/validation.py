@@ -13,6 +13,7 @@ from typing import NoReturn
 from tokenomics_core.duration import parse_duration
 from tokenomics_core.guard import detectors
 from tokenomics_core.meter.periods import PERIODS, zone_of
+from tokenomics_core.meter.session_id import problem as id_problem
 from tokenomics_core.policy.document import PolicyError, quoted, step
 from tokenomics_core.policy.regex import compile_pattern
 from tokenomics_core.policy.schema import Budget, Policy, ProviderPolicy, RateLimit, Rule, SessionPart
@@ -233,6 +234,10 @@ def _check_budget(budget: Budget, prefix: str, path: str) -> None:
 
 
 def _check_session(session: SessionPart) -> None:
+    if session.id and (why := id_problem(session.id)):
+        raise PolicyError(f"session: id {why}", "$.session.id")
+    if session.directory and not (session.directory.startswith("/") and session.directory.isprintable()):
+        raise PolicyError("session: invalid directory; write an absolute path", "$.session.directory")
     if session.budget_usd is not None and (problem := _amount_problem(session.budget_usd)):
         raise PolicyError(
             f"session: invalid budget_usd {session.budget_usd:f}; {problem}", "$.session.budget_usd"
