@@ -5,8 +5,8 @@
     python -m scripts.real_agents --write              and puts the table into docs/AGENT_INTEGRATION.md
 
 It installs them into a folder of its own (--folder), with npm and pip as they are set up on this machine, and
-leaves them there for the next time. Each client runs with a home of its own, a fresh wrapper token, and the
-variables of its profile; the provider is tests/fake_provider. No real key is needed, and none is read.
+leaves them there for the next time. Each client is started by ``tokenomics-cli run --via ...``, with a home of
+its own and a fresh wrapper token. The provider is tests/fake_provider; no real key is needed, and none is read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,10 +35,6 @@ from scripts.real_clients import INSTALLED, LOCAL, SAID, SECRET, WAYS, Asked, Cl
 from tests.fake_provider import FakeProvider
 from tests.support.environment import clean_environment
 from tests.support.proxy import Proxy
-from tokenomics_core.agents import agent_environment, load_profiles
-from tokenomics_core.certificates import ensure_agent_bundle
-from tokenomics_core.config import Config
-from tokenomics_core.providers import load_catalogue
 
 PAGE = Path(__file__).parents[1] / "docs" / "AGENT_INTEGRATION.md"
 BEGIN, END = "<!-- real agents -->\n", "<!-- end of real agents -->\n"
@@ -133,21 +131,24 @@ class Lab:
                 (work / "node_modules").symlink_to(node / "node_modules")
         if client.init and way == "base-url":
             self._init(client, work, token, environ)
-        words, environ = self._led(client, way, token, environ)
+        words = client.command(Asked(way, self.proxy.http_url, token))
+        started = subprocess.Popen(
+            self.proxy.command("run", "--via", way, "--proxy-url", self.proxy.http_url, *words),
+            env=environ | {"TOKENOMICS_KEY": token},
+            cwd=work,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                words,
-                env=environ,
-                cwd=work,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=client.timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            return None, (error.stdout or b"").decode(errors="replace")
-        return done.returncode, done.stdout.decode(errors="replace")
+            output, _ = started.communicate(timeout=client.timeout)
+        except subprocess.TimeoutExpired:
+            # The client, too: it is in the group of the process that started it.
+            os.killpg(started.pid, signal.SIGKILL)
+            output, _ = started.communicate()
+            return None, output.decode(errors="replace")
+        return started.returncode, output.decode(errors="replace")
 
     def _init(self, client: Client, work: Path, token: str, environ: dict[str, str]) -> None:
         """Lets the product write the settings that this client cannot do without."""
@@ -158,25 +159,6 @@ class Lab:
             capture_output=True,
             check=True,
         )
-
-    def _led(
-        self, client: Client, way: Way, token: str, environ: dict[str, str]
-    ) -> tuple[list[str], dict[str, str]]:
-        nowhere = Path("/nonexistent")
-        profile = load_profiles(nowhere, nowhere, nowhere).get(client.agent)
-        assert profile is not None
-        found = agent_environment(
-            profile,
-            via=way,
-            gateway_url=self.proxy.http_url,
-            token=token,
-            ca=self.proxy.ca,
-            bundle=ensure_agent_bundle(self.proxy.ca.parent, self.proxy.ca, environ),
-            environ=environ,
-            catalogue=load_catalogue(Config(dir=nowhere), nowhere, nowhere),
-        )
-        first, *rest = client.command(Asked(way, self.proxy.http_url, token))
-        return [first, *found.arguments, *rest], found.applied(environ)
 
     def _settled(self, hash: str) -> Decimal:
         """What the budget counts in the end, once no request holds anything of it any more."""
@@ -194,7 +176,7 @@ def policy_of(client: Client) -> dict[str, Any]:
     return {
         "base_key_env": client.key_env,
         "default_provider": client.provider,
-        "rules": [{"type": "pii", "detect": ["email"], "action": "mask", "restore": True}],
+        "rules": [{"name": "people", "type": "pii", "detect": ["email"], "action": "mask", "restore": True}],
         "budgets": [{"limit": str(BUDGET), "unit": "usd", "period": "total", "name": "showcase"}],
     }
 
@@ -202,7 +184,8 @@ def policy_of(client: Client) -> dict[str, Any]:
 def _others(outcome: Outcome, log: str) -> list[str]:
     """What it asked for besides models: paths of its provider, and hosts that the gateway refused."""
     paths = {f"{row['method']} {row['path']}" for row in outcome.rows if not row["model"]}
-    return sorted(paths)
+    hosts = re.findall(r"CONNECT (\S+) was refused", log)
+    return sorted(paths) + [f"{host} (refused)" for host in sorted(set(hosts))]
 
 
 def version_of(client: Client, installed: Path | None) -> str:
@@ -245,8 +228,7 @@ def laboratory(folder: Path, installed: Path | None = None) -> Iterator[Lab]:
 def table(outcomes: Sequence[Outcome]) -> str:
     """The outcomes as Markdown."""
     lines = [
-        "| Client | Version | Way | Answer | Rows | Tokens in, out | USD | Value hidden from the provider | "
-        "Value back at the client | Also asked for |",
+        "| Client | Version | Way | Answer | Requests | Tokens in, out | USD | Hidden | Back | Also asked for |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in outcomes:
@@ -257,7 +239,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
             "yes" if each.answered else f"no: {each.note}",
             str(len(each.asked)),
             "{}, {}".format(*each.tokens),
-            f"{each.cost:f}" + ("" if each.budget == each.cost else f", budget {each.budget:f}"),
+            f"{each.cost:f}"
+            + ("" if each.budget == each.cost else f", but the budget counts {each.budget:f}"),
             _yes(each.masked),
             _yes(each.restored),
             "; ".join(f"`{other}`" for other in each.others),
