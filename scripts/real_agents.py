@@ -5,8 +5,8 @@
     python -m scripts.real_agents --write              and puts the table into docs/AGENT_INTEGRATION.md
 
 It installs them into a folder of its own (--folder), with npm and pip as they are set up on this machine, and
-leaves them there for the next time. Each client is started by ``tokenomics-cli run --via ...``, with a home of
-its own and a fresh wrapper token. The provider is tests/fake_provider; no real key is needed, and none is read.
+leaves them there for the next time. Each client is started by ``tokenomics-cli run --via ...``, with a home and
+a wrapper token of its own. The provider is tests/fake_provider; no real key is needed, and none is read.
 """
 
 from __future__ import annotations
@@ -184,8 +184,13 @@ def policy_of(client: Client) -> dict[str, Any]:
 def _others(outcome: Outcome, log: str) -> list[str]:
     """What it asked for besides models: paths of its provider, and hosts that the gateway refused."""
     paths = {f"{row['method']} {row['path']}" for row in outcome.rows if not row["model"]}
-    hosts = re.findall(r"CONNECT (\S+) was refused", log)
-    return sorted(paths) + [f"{host} (refused)" for host in sorted(set(hosts))]
+    hosts = {_shown(host) for host in re.findall(r"CONNECT (\S+):\d+ was refused", log)}
+    return [f"`{path}`" for path in sorted(paths)] + [f"{host} (refused)" for host in sorted(hosts)]
+
+
+def _shown(host: str) -> str:
+    # Which one depends on how the machine is set up.
+    return "its package registry" if "registry" in host else f"`{host}`"
 
 
 def version_of(client: Client, installed: Path | None) -> str:
@@ -228,7 +233,8 @@ def laboratory(folder: Path, installed: Path | None = None) -> Iterator[Lab]:
 def table(outcomes: Sequence[Outcome]) -> str:
     """The outcomes as Markdown."""
     lines = [
-        "| Client | Version | Way | Answer | Requests | Tokens in, out | USD | Hidden | Back | Also asked for |",
+        "| Client | Version | Way | Answer | Requests | Tokens in, out | USD | Hidden | Back "
+        "| Also asked for |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in outcomes:
@@ -243,10 +249,15 @@ def table(outcomes: Sequence[Outcome]) -> str:
             + ("" if each.budget == each.cost else f", but the budget counts {each.budget:f}"),
             _yes(each.masked),
             _yes(each.restored),
-            "; ".join(f"`{other}`" for other in each.others),
+            "; ".join(each.others),
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _machine() -> str:
+    node = _output(["node", "--version"]).strip().removeprefix("v")
+    return f"{platform.system()} {platform.machine()}, Node {node}, Python {platform.python_version()}"
 
 
 def _yes(value: bool) -> str:
@@ -281,7 +292,7 @@ def main() -> None:
                 print(f"{client.name}, {way}: {state}, {outcome.seconds:.1f} s", file=sys.stderr)
                 if arguments.show:
                     print(outcome.output, file=sys.stderr)
-    text = f"{datetime.now(UTC):%Y-%m-%d}, {platform.platform()}.\n\n{table(outcomes)}"
+    text = f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}.\n\n{table(outcomes)}"
     print(text)
     if arguments.write:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)

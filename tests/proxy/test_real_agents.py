@@ -41,7 +41,7 @@ def test_what_goes_wrong_is_said(lab: Lab) -> None:
     outcome = lab.ask(broken, "proxy")
     assert not outcome.worked
     assert outcome.note.startswith("exit code 56: ")
-    assert outcome.others == ["example.com:443 (refused)"]
+    assert outcome.others == ["`example.com` (refused)"]
 
 
 def test_a_row_of_the_table() -> None:
