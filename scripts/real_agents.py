@@ -5,8 +5,8 @@
     python -m scripts.real_agents --write              and puts the table into docs/AGENT_INTEGRATION.md
 
 It installs them into a folder of its own (--folder), with npm and pip as they are set up on this machine, and
-leaves them there for the next time. Each client is started by ``tokenomics-cli run --via ...``, with a home and
-a wrapper token of its own. The provider is tests/fake_provider; no real key is needed, and none is read.
+leaves them there for the next time. Each client is started by ``tokenomics-cli run --via ...``, with a home
+and a wrapper token of its own. The provider is tests/fake_provider; no real key is needed, and none is read.
 """
 
 from __future__ import annotations
