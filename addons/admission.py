@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from urllib.parse import urlsplit
 
 from mitmproxy import http, tls
@@ -21,6 +22,8 @@ from tokenomics_core.process import Process
 from tokenomics_core.refusal import Refusal
 from tokenomics_core.request_head import VERSIONS, check_fields, check_head
 from tokenomics_core.tokens.proof import CHALLENGE, PROOF, prove
+
+log = logging.getLogger("tokenomics")
 
 AGENT_HEADERS = {
     f"x-openclaw-{name.replace('_', '-')}": name
@@ -65,6 +68,8 @@ class Admission:
         if (host, port) in self.tunnels:
             self._allow(flow.client_conn, (host, port))
         elif not self.services.catalogue.by_host(host, port, "https"):
+            # No row and no request line tells of it, and its user may have to list it.
+            log.info("CONNECT %s:%d was refused: this host is no known provider", host[:255], port)
             raise Refusal(
                 403, "host_not_allowed", "this host is no known provider; list it in server.tunnel_hosts"
             )

@@ -364,8 +364,8 @@ class Frames:
             model=turn.model,
             stream=True,
         )
-        announce(exchange, self.services)
         self.services.begin(exchange)
+        announce(exchange, self.services)
         self.session.place(exchange, upgrade.git.repo if upgrade.git is not None else "")
         return exchange
 

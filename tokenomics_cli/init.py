@@ -121,8 +121,8 @@ def init(
         url,
         given,
         ca=_ca(config, url, ca),
-        # Files are there to name the base URL.
-        via=via or ("base-url" if agent else ""),
+        # A file is read when the agent runs already: too late for the variables of Node's CA and proxies.
+        via=via or ("base-url" if agent and not own_login and "base-url" in profile.ways else ""),
         provider=provider,
         base_url_env=env_base_url,
         key_env=env_key,

@@ -199,7 +199,7 @@ def test_codex_config(program: Program) -> None:
 @pytest.mark.parametrize(
     ("agent", "written"),
     [
-        ("gemini", {".gemini/settings.json", ".gemini/.env"}),
+        ("gemini", {"home/.gemini/settings.json", "home/.gemini/.env"}),
         ("opencode", {"opencode.json"}),
         ("aider", {".env"}),
     ],
@@ -217,11 +217,23 @@ def test_other_agents(program: Program, agent: str, written: set[str]) -> None:
 
 
 def test_no_file_is_written_when_one_cannot_be(program: Program) -> None:
-    (program.folder / ".gemini").mkdir()
-    (program.folder / ".gemini" / ".env").write_bytes(b"\xff")
+    path = program.folder / "home" / ".gemini" / ".env"
+    path.parent.mkdir()
+    path.write_bytes(b"\xff")
     done = program.run("init", "--agent", "gemini", **KEY)
-    assert done.stderr.startswith("Error: .gemini/.env is not UTF-8; it was left as it is")
-    assert files(program) == {".gemini/.env"}
+    assert done.stderr.startswith(f"Error: {path} is not UTF-8; it was left as it is")
+    assert files(program) == {"home/.gemini/.env"}
+
+
+def test_files_name_a_base_url_also_for_an_agent_that_a_run_leads_by_proxy(program: Program) -> None:
+    """Proxies and authorities are read when the agent starts; its files come too late for them."""
+    done = program.run("init", "--agent", "gemini", **KEY)
+    assert "HTTPS_PROXY" not in done.stderr
+    text = (program.folder / "home" / ".gemini" / ".env").read_text()
+    assert 'GOOGLE_GEMINI_BASE_URL="http://localhost:8080"' in text
+    assert "PROXY" not in text
+    settings = json.loads((program.folder / "home" / ".gemini" / "settings.json").read_text())
+    assert settings["security"]["auth"]["selectedType"] == "gemini-api-key"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ answer that follows, or writes to the wire itself and returns True: then no answ
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -103,6 +104,14 @@ async def echo_key(call: Call, options: Options) -> None:
         return
     call.manner.fail = int(options.get("status", 401))
     call.manner.message = f"Incorrect API key provided: {key}. You sent: {call.header('authorization')}"
+
+
+@behaviour
+async def say_back(call: Call, options: Options) -> None:
+    """Says what matches in the request's own text, and calls no tool. pattern."""
+    text = call.record.frames[-1] if call.record.frames else json.dumps(call.body, ensure_ascii=False)
+    match = re.search(options["pattern"], text)
+    call.manner.text = f"pong: {match[0] if match else 'nothing'}"
 
 
 @behaviour
