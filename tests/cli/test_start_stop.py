@@ -107,6 +107,15 @@ def test_what_a_gateway_dies_of_is_told(home: Home, tmp_path: Path) -> None:
     assert log == f"  its log: {home.data / 'gateway.log'}"
 
 
+def test_the_second_listener_finds_its_port_taken(home: Home, tmp_path: Path) -> None:
+    with stranger() as other:
+        (tmp_path / "config.yaml").write_text(f"server: {{http_port: {home.port}, https_port: {other.port}}}")
+        done = cli(home, "start")
+    assert done.returncode == 1
+    assert f"did not start: port {other.port} is taken by another program; " in done.stderr
+    assert not home.pid_file.exists()
+
+
 def test_a_proof_holds_for_one_port_and_one_directory(home: Home, tmp_path: Path) -> None:
     from tokenomics_core.tokens.proof import CHALLENGE, PROOF, prove, proven
 
