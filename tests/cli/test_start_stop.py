@@ -140,11 +140,13 @@ def test_flags_say_where_it_listens(home: Home) -> None:
     from tests.support.ports import free_ports
 
     [port] = free_ports(1)
-    done = cli(home, "start", "--port", str(port), "--tls=true", "--pid-file", str(home.data / "my.pid"))
+    named = ["--pid-file", str(home.data / "my.pid")]
+    done = cli(home, "start", "--port", str(port), "--tls=true", *named)
+    told = json.loads(cli(home, "status", "--json", *named).stdout)
+    stopped = cli(home, "stop", *named)
     assert (done.returncode, done.stdout) == (0, f"https://localhost:{port}\n"), done.stderr
-    told = json.loads(cli(home, "status", "--json", "--pid-file", str(home.data / "my.pid")).stdout)
     assert told["proxy"]["status"] == "running"
-    assert "stopped" in cli(home, "stop", "--pid-file", str(home.data / "my.pid")).stderr
+    assert stopped.stderr == f"Proxy stopped (PID {told['proxy']['pid']})\n"
 
 
 @pytest.mark.parametrize("folder", ["plain", "with space", 'q"uote', "100%"])
