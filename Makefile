@@ -35,6 +35,7 @@ bench: setup
 	$(PY) bench/counters.py
 	$(PY) bench/webhooks.py
 	$(PY) bench/ledger.py
+	$(PY) bench/start_up.py
 	$(PY) bench/guard_speed.py
 	$(PY) bench/guard_quality.py
 

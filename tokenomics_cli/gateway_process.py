@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from tokenomics_core.process import Process
 LOG = "gateway.log"
 FULL = 10 * 2**20
 """Bytes of the log beyond which a start moves it aside."""
+
+_TAKEN = re.compile(r"failed to listen on \S+:(\d+) with .*in use")
 
 READY = 60.0
 STOP = 12.0
@@ -239,6 +242,9 @@ def _last_words(log: Path, begins: int) -> str:
         file.seek(begins)
         lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     said = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
+    for line in lines:
+        if taken := _TAKEN.search(line):
+            return f"port {taken[1]} is taken by another program; set another one in the configuration"
     logged = [words for line in lines if (words := _error_message(line))]
     return next(iter([*said[-1:], *logged[-1:], *lines[-1:]]), "it said nothing")
 

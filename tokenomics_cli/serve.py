@@ -88,8 +88,8 @@ async def _run(
         next_layer.NextLayer(),
         tlsconfig.TlsConfig(),
         *pipeline(services),
-        _Ready(config, first),
         _presence(services, pid_file, told, master.shutdown),
+        _Ready(config, first),
         errorcheck.ErrorCheck(),
     )
     master.options.update(mode=listeners(services))

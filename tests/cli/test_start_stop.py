@@ -4,7 +4,6 @@ import http.client
 import json
 import plistlib
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,15 +109,14 @@ def test_what_a_gateway_dies_of_is_told(home: Home, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["json", "text"])
-def test_what_it_logged_last_is_told_in_words(tmp_path: Path, format: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        server = {"http_port": free_ports(1)[0], "https_port": port, "tls": {"enabled": True}}
-        done = cli(Home(tmp_path, logging={"format": format}, server=server), "start")
+def test_the_second_listener_finds_its_port_taken(tmp_path: Path, format: str) -> None:
+    with stranger() as other:
+        server = {"http_port": free_ports(1)[0], "https_port": other.port}
+        home = Home(tmp_path, logging={"format": format}, server=server)
+        done = cli(home, "start")
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: the gateway did not start: ")
-    assert "{" not in done.stderr
-    assert "in use" in done.stderr
+    assert f"did not start: port {other.port} is taken by another program; " in done.stderr
+    assert not home.pid_file.exists()
 
 
 def test_a_proof_holds_for_one_port_and_one_directory(home: Home, tmp_path: Path) -> None:
@@ -143,11 +141,13 @@ def test_a_proof_holds_for_one_port_and_one_directory(home: Home, tmp_path: Path
 
 def test_flags_say_where_it_listens(home: Home) -> None:
     [port] = free_ports(1)
-    done = cli(home, "start", "--port", str(port), "--tls=true", "--pid-file", str(home.data / "my.pid"))
+    named = ["--pid-file", str(home.data / "my.pid")]
+    done = cli(home, "start", "--port", str(port), "--tls=true", *named)
+    told = json.loads(cli(home, "status", "--json", *named).stdout)
+    stopped = cli(home, "stop", *named)
     assert (done.returncode, done.stdout) == (0, f"https://localhost:{port}\n"), done.stderr
-    told = json.loads(cli(home, "status", "--json", "--pid-file", str(home.data / "my.pid")).stdout)
     assert told["proxy"]["status"] == "running"
-    assert "stopped" in cli(home, "stop", "--pid-file", str(home.data / "my.pid")).stderr
+    assert stopped.stderr == f"Proxy stopped (PID {told['proxy']['pid']})\n"
 
 
 @pytest.mark.parametrize("folder", ["plain", "with space", 'q"uote', "100%"])
