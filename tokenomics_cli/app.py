@@ -24,6 +24,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "serve": Command("tokenomics_cli.serve", "Run the gateway in the foreground."),
+    "init": Command("tokenomics_cli.init", "Print or write what an agent needs to use the gateway."),
     "token": Command("tokenomics_cli.token", "Create, inspect, change and delete wrapper tokens."),
     "session": Command("tokenomics_cli.session", "Budgets and freezes of sessions."),
     "usage": Command("tokenomics_cli.usage", "Show what each token may use, has used, and has left."),

@@ -26,7 +26,7 @@ def _examples(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["TOKEN_MANAGEMENT.md", "SECRETS.md", "LEDGER.md"])
+@pytest.mark.parametrize("name", ["TOKEN_MANAGEMENT.md", "SECRETS.md", "LEDGER.md", "AGENT_INTEGRATION.md"])
 def test_examples_print_what_they_show(program: Program, name: str) -> None:
     home = program.folder / "home"
     environ = program.environ | {"PATH": f"{BIN}:{program.environ['PATH']}"}

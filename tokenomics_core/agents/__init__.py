@@ -1,6 +1,6 @@
 """Agents: what is known of each, and what a process needs to reach its provider through the gateway."""
 
-from tokenomics_core.agents.environment import AgentEnvironment, AgentError, agent_environment
+from tokenomics_core.agents.environment import AgentEnvironment, AgentError, agent_environment, mask
 from tokenomics_core.agents.profile import (
     GENERIC,
     AgentFile,
@@ -23,5 +23,6 @@ __all__ = [
     "Way",
     "agent_environment",
     "load_profiles",
+    "mask",
     "ways_of",
 ]

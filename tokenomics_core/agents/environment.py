@@ -14,8 +14,7 @@ from tokenomics_core.agents.proxying import NO_PROXY, PROXIES, direct_hosts, pro
 from tokenomics_core.certificates import trust_environment
 from tokenomics_core.providers import Catalogue
 
-_PACKAGE = Path(__file__).parent
-_PRELOAD = _PACKAGE / "node_proxy.cjs"
+_PRELOAD = Path(__file__).with_name("node_proxy.cjs")
 
 
 class AgentError(Exception):
@@ -82,8 +81,9 @@ def agent_environment(
     for way in ways:
         if way not in profile.ways:
             raise AgentError(f"{profile.name} cannot be led by {way}; use --via {' or '.join(profile.ways)}")
-    if own_login and "proxy" not in ways:
-        raise AgentError("an agent that keeps its own login needs the proxy; use --via proxy")
+    # A base URL request carries no proxy login, so nothing would say whose it is.
+    if own_login and ways != ("proxy",):
+        raise AgentError("an agent that keeps its own login needs the proxy alone; use --via proxy")
 
     url = gateway_url.rstrip("/")
     fill = _Filler(url, token)
@@ -99,7 +99,7 @@ def agent_environment(
         if not (base_url_env and key_env):
             arguments = tuple(fill(word) for word in profile.arguments)
             variables |= _json_variable(profile, fill, environ)
-        variables |= _defaults(profile.base_url_defaults, fill, environ)
+            notes += [profile.base_url_note] if profile.base_url_note else []
         # With a proxy of the person's own, the way to the gateway is still direct.
         if "proxy" not in ways and any(environ.get(name) for name in PROXIES):
             value, told = direct_hosts(environ, url, catalogue, also_gateway=True)
@@ -128,7 +128,9 @@ def agent_environment(
         if ca is not None and bundle is not None:
             variables |= _trust(ca, bundle, environ)
         else:
-            notes.append("the gateway's CA is not known here, so the agent must trust it already")
+            notes.append(
+                "the gateway's CA is not here: start the gateway once, or copy its ca.crt to this machine"
+            )
 
     gone = [name for name in dict.fromkeys(unset) if name in environ and name not in variables]
     return AgentEnvironment(dict(sorted(variables.items())), tuple(gone), arguments, tuple(notes))
@@ -136,7 +138,7 @@ def agent_environment(
 
 class _Filler:
     def __init__(self, url: str, token: str) -> None:
-        self.values = {"{url}": url, "{token}": token, "{package}": str(_PACKAGE)}
+        self.values = {"{url}": url, "{token}": token}
 
     def __call__(self, text: str) -> str:
         for name, value in self.values.items():
@@ -177,7 +179,7 @@ def _names(
     notes: list[str] = []
     has_own = bool(profile.base_url or profile.arguments or profile.json_variable)
     wanted = provider or profile.provider
-    if wanted == profile.provider and has_own and provider != "all":
+    if wanted == profile.provider and has_own and not profile.mapped:
         return base_urls, keys, notes
     found = provider_variables(catalogue, wanted, url)
     if not found.known:

@@ -73,7 +73,7 @@ class AgentFile(BaseModel):
 
 
 class Profile(BaseModel):
-    """One agent. Texts may hold ``{url}``, ``{token}`` and ``{package}``, the folder of this file.
+    """One agent. Texts may hold ``{url}`` and ``{token}``.
 
     commands: base names it is called by; digits and dots at their end do not count.
     provider: entry of the catalogue whose key and base URL it uses.
@@ -83,13 +83,15 @@ class Profile(BaseModel):
     json_variable, json_content: a variable that holds JSON, for the base URL way; laid over what is in it.
     key: variables that get the token; without any, the provider's.
     unset: variables that lead around the gateway, or win over the key.
-    base_url_defaults, proxy_defaults: assignments of one way, where the variable is not set yet.
+    base_url_note: what the base URL way needs besides, one line for people.
+    proxy_defaults: assignments for the proxy way, where the variable is not set yet.
     token_in_proxy_url: the proxy's URL carries the token: the agent may have a login, or sends no key.
     node_preload: it runs in Node, whose older versions know no proxy variables.
     ca: variables by which it comes to trust a CA, as far as known.
     session_headers: headers that name its session.
     telemetry_block, telemetry_pass: hosts beside the provider's; which of them it needs for its work.
     files: what `init --agent` writes. file_key: variable in which they expect the token.
+    mapped: ``cli_maps`` gave it another provider than its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -105,7 +107,7 @@ class Profile(BaseModel):
     json_content: JsonMap = ""
     key: list[Variable] = []
     unset: list[Variable] = []
-    base_url_defaults: list[Assignment] = []
+    base_url_note: str = ""
     proxy_defaults: list[Assignment] = []
     token_in_proxy_url: bool = False
     node_preload: bool = False
@@ -116,6 +118,7 @@ class Profile(BaseModel):
     files: list[AgentFile] = []
     file_key: Variable = ""
     quirks: list[str] = []
+    mapped: bool = False
 
     @model_validator(mode="after")
     def _ways_agree(self) -> Profile:
@@ -153,7 +156,9 @@ class Profiles:
         found = next((self._by_command[name] for name in names if name in self._by_command), None)
         profile = found or self._by_name[GENERIC]
         provider = next((cli_maps[name] for name in names if name in cli_maps), "")
-        return profile.model_copy(update={"provider": provider}) if provider else profile
+        if not provider or provider == profile.provider:
+            return profile
+        return profile.model_copy(update={"provider": provider, "mapped": True})
 
 
 def ways_of(via: Via) -> tuple[Way, ...]:
