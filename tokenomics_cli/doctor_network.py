@@ -139,7 +139,7 @@ def providers(config: Config, catalogue: Catalogue, now: datetime, *, online: bo
             yield _tried(provider, tried)
     if not online and far:
         yield ok("providers", f"{len(far)} with a key were not asked; --online asks them")
-    yield from _skew(dates, now)
+    yield from clock_against(dates, now)
 
 
 def _tried(provider: Provider, tried: Tried) -> Finding:
@@ -154,7 +154,8 @@ def _tried(provider: Provider, tried: Tried) -> Finding:
     return ok(check, f"answers ({tried.detail})")
 
 
-def _skew(dates: list[str], now: datetime) -> Iterator[Finding]:
+def clock_against(dates: list[str], now: datetime) -> Iterator[Finding]:
+    """dates: what providers' Date fields say."""
     for date in dates[:1]:
         try:
             said = parsedate_to_datetime(date)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tokenomics_cli.command import Invocation, command, new_app
+from tokenomics_cli.command import Invocation, JsonFlag, command, new_app, print_json
 from tokenomics_cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ _UP, _DOWN = ("\x1b[A", "\x1bOA", "k"), ("\x1b[B", "\x1bOB", "j")
 
 
 @command(app, "top")
-def top(invocation: Invocation, once: OnceFlag = False, every: EveryFlag = 1.0) -> None:
+def top(
+    invocation: Invocation, once: OnceFlag = False, every: EveryFlag = 1.0, as_json: JsonFlag = False
+) -> None:
     """Watch requests, money and budgets live.
 
     up, down  choose a token or a session     f  freeze it for an hour
@@ -45,9 +47,13 @@ def top(invocation: Invocation, once: OnceFlag = False, every: EveryFlag = 1.0) 
     """
     from tokenomics_cli.counting import counters_at_hand
 
-    watched = not once and sys.stdin.isatty() and sys.stdout.isatty()
+    watched = not (once or as_json) and sys.stdin.isatty() and sys.stdout.isatty()
     with counters_at_hand(invocation) as ask:
-        if watched:
+        if as_json:
+            from tokenomics_cli.top_view import read_view
+
+            print_json(read_view(invocation, ask).as_dict())
+        elif watched:
             _watch(invocation, ask, every)
         else:
             _print_once(invocation, ask)

@@ -16,7 +16,7 @@ from tokenomics_cli.gateway import Place, running
 from tokenomics_core.counters.question import Freeze, Used
 from tokenomics_core.counters.store import Counters
 from tokenomics_core.ledger.database import LedgerError, read_rows
-from tokenomics_core.ledger.row import Row
+from tokenomics_core.ledger.row import Row, timestamp
 from tokenomics_core.meter.dashboard import budgets_of, views_of
 from tokenomics_core.meter.overview import overview
 from tokenomics_core.policy import PolicyError
@@ -74,6 +74,43 @@ class View:
     items: list[Item]
     refusals: list[Row]
     trouble: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: money as text of an exact decimal, in US dollars."""
+        return {
+            "at": timestamp(self.at),
+            "gateway": self.url or None,
+            "version": self.version or None,
+            "open": self.open,
+            "since_start": self.totals or None,
+            "last_minute": {
+                "requests": self.rate.requests,
+                "tokens_per_second": round(self.rate.tokens_per_second, 3),
+                "cost_usd": f"{self.rate.cost:f}",
+            },
+            "items": [
+                {
+                    "token": item.token,
+                    "label": item.label or None,
+                    "session": item.session or None,
+                    "requests_last_minute": item.recent,
+                    "spent_usd": f"{Decimal(item.spent).scaleb(-9):f}",
+                    "percent": item.used,
+                    "frozen": item.freeze.reason if item.freeze else None,
+                }
+                for item in self.items
+            ],
+            "refusals": [
+                {
+                    "at": timestamp(row.ended_at),
+                    "token": row.token_hash or None,
+                    "session": row.session_id or None,
+                    "model": row.requested_model or None,
+                    "reason": row.refusal,
+                }
+                for row in self.refusals
+            ],
+        }
 
 
 def read_view(invocation: Invocation, ask: Ask) -> View:

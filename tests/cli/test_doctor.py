@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.counters.redis_servers import RedisServer
 from tests.fake_provider import FakeProvider
 from tests.support.ports import free_ports
 from tests.support.proxy import Proxy
+from tokenomics_cli.doctor_network import clock_against
 
 KEY = "sk-real-0123456789abcdef"
 POLICY = '{"base_key_env":"MY_KEY"}'
@@ -301,3 +303,17 @@ def _shim(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("date", "failed"),
+    [
+        ("Sat, 21 Nov 2026 12:04:59 GMT", False),
+        ("Sat, 21 Nov 2026 12:05:01 GMT", True),
+        ("Sat, 21 Nov 2026 11:00:00 GMT", True),
+        ("yesterday", False),
+    ],
+)
+def test_the_clock_of_a_provider(date: str, failed: bool) -> None:
+    found = list(clock_against([date], datetime(2026, 11, 21, 12, tzinfo=UTC)))
+    assert [each.state for each in found] == (["fail"] if failed else [])

@@ -48,8 +48,8 @@ def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 LEAVES = list(walk(typer.main.get_command(app)))
 # These go on until they are stopped, or start others; they have tests of their own.
-ENDLESS = {("serve",), ("demo",)}
-LISTED = [words for words, _ in LEAVES if words not in ENDLESS]
+ENDLESS = {"serve", "demo", "run", "start", "stop", "logs"}
+LISTED = [words for words, _ in LEAVES if words[0] not in ENDLESS]
 
 
 def arguments(words: tuple[str, ...]) -> list[str]:

@@ -111,6 +111,12 @@ def test_a_picture_and_a_session_frozen_from_it(
         assert "Last refusals" in once.stdout
         assert "\x1b" not in once.stdout
 
+        told = json.loads(proxy.cli("top", "--json").stdout)
+        assert told["gateway"] == proxy.http_url
+        assert {each["session"] for each in told["items"]} == {None, "nightly-run", "other-run"}
+        assert told["refusals"][0]["reason"] == "budget_exceeded"
+        assert told["last_minute"]["requests"] == 3
+
         terminal.start(proxy.command("top", "--every", "0.5"), proxy.environ)
         screen = terminal.wait("q quit")
         rows = [line for line in screen.splitlines() if made["hash"][:8] in line]
