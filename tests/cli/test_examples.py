@@ -1,4 +1,4 @@
-"""The files under examples/ are accepted and lead where they say. What they do: tests/proxy/test_examples_live.py."""
+"""The files under examples/ are accepted and lead where they say. What they do: test_examples_live.py."""
 
 from __future__ import annotations
 
