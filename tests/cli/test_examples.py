@@ -1,8 +1,10 @@
-"""The policies under examples/ are accepted, and the gateway as it is serves them."""
+"""The files under examples/ are accepted and lead where they say. What they do: test_examples_live.py."""
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,13 @@ from tokenomics_core.providers import load_catalogue
 from tokenomics_core.routing import Aim, Defaults, plan
 
 EXAMPLES = PROJECT / "examples"
-POLICIES = sorted((EXAMPLES / "policies").glob("*.json"))
+POLICIES = sorted(
+    [
+        *(EXAMPLES / "policies").glob("*.json"),
+        *(EXAMPLES / "security").glob("*.json"),
+        EXAMPLES / "openclaw" / "policy.json",
+    ]
+)
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 
@@ -41,8 +49,9 @@ LEADS_TO = [
 
 
 @pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
-def test_a_token_can_be_created(program: Program, path: Path) -> None:
-    assert program.json("create", "--policy", f"@{path}")["warnings"] == []
+def test_it_is_valid_without_a_warning(program: Program, path: Path) -> None:
+    done = program.run("policy", "check", "--strict", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
@@ -67,7 +76,32 @@ def test_every_example_is_described_and_tried() -> None:
     listed = re.findall(r"\]\((\S+\.(?:json|yaml))\)", (EXAMPLES / "README.md").read_text())
     found = [path for path in EXAMPLES.rglob("*") if path.suffix in (".json", ".yaml")]
     assert sorted(listed) == sorted(str(path.relative_to(EXAMPLES)) for path in found)
-    assert {name for name, *_ in LEADS_TO} == {path.stem for path in POLICIES}
+
+
+@pytest.mark.parametrize(
+    ("file", "provider", "path", "url"),
+    [
+        ("company-gateway", "openai", CHAT, "https://llm.corp.example/openai/v1/chat/completions"),
+        (
+            "azure",
+            "azure_openai",
+            "/openai/deployments/mine/chat/completions",
+            "https://my-resource.openai.azure.com/openai/deployments/mine/chat/completions",
+        ),
+        ("lab", "lab", CHAT, "http://lab.corp.example:8000/v1/chat/completions"),
+        ("lab", "ollama", CHAT, "http://localhost:11434/v1/chat/completions"),
+    ],
+)
+def test_a_file_of_providers_leads_where_it_says(
+    tmp_path: Path, file: str, provider: str, path: str, url: str
+) -> None:
+    shutil.copy(EXAMPLES / "providers" / f"{file}.yaml", tmp_path / "providers.yaml")
+    config = load_config(environ={}, cwd=tmp_path, home=tmp_path)
+    catalogue = load_catalogue(config, tmp_path, tmp_path, {})
+    policy = compile(parse(json.dumps({"base_key_env": "A_PAT", "default_provider": provider})))
+    defaults = Defaults(config.default_provider, config.server.upstream_url)
+    attempts, _ = plan(policy, catalogue, defaults, Aim(path, "a-model", modelled=True), {})
+    assert [attempt.target.origin + attempt.target.path for attempt in attempts] == [url]
 
 
 def test_the_practice_configuration_leads_nowhere_else(tmp_path: Path) -> None:
