@@ -83,7 +83,7 @@ def _findings(invocation: Invocation, online: bool, quick: bool) -> Iterator[Fin
     yield from doctor_files.databases(config)
     yield from doctor_files.certificates(config, now)
     yield from doctor_files.clock(config, now)
-    told, runs = doctor_network.ports(config)
+    told, runs = doctor_network.ports(config, lambda: invocation.keys.hash_key)
     yield from told
     try:
         catalogue = load_catalogue(config, Path.cwd(), Path.home(), os.environ)

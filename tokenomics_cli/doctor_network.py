@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 from tokenomics_cli.doctor_finding import Finding, bad, doubtful, ok, split
-from tokenomics_cli.gateway import Place, places
+from tokenomics_cli.gateway_place import listeners
+from tokenomics_cli.gateway_probe import ask
+from tokenomics_cli.gateway_process import running
 from tokenomics_core import __version__
 from tokenomics_core.certificates import CertificateError
 from tokenomics_core.config import Config
@@ -27,17 +30,13 @@ _NAMED = 5
 """So many missing keys are named one by one."""
 
 
-def ports(config: Config) -> tuple[list[Finding], bool]:
-    """What is at the configured ports, and whether a gateway runs there."""
-    found: list[Finding] = []
-    runs = False
-    listeners = places(config)
-    if not listeners:
+def ports(config: Config, hash_key: Callable[[], bytes]) -> tuple[list[Finding], bool]:
+    """What is at the configured ports, and whether a gateway of this data directory runs."""
+    urls = listeners(config)
+    if not urls:
         return [bad("ports", "no port is configured", "set server.http_port or server.https_port")], False
-    for place in listeners:
-        finding, ours = _port(place)
-        found.append(finding)
-        runs = runs or ours
+    runs = running(config, hash_key)
+    found = [_port(url, config, hash_key if runs else None) for url in urls]
     if config.server.http_port and config.server.host not in ("127.0.0.1", "::1", "localhost"):
         found.append(
             doubtful(
@@ -46,34 +45,33 @@ def ports(config: Config) -> tuple[list[Finding], bool]:
                 "set server.http_port: 0, and give others the TLS port",
             )
         )
-    state = "runs" if runs else "does not run"
-    found.append(ok("gateway", f"{state} on {listeners[0].url}"))
-    return found, runs
+    found.append(ok("gateway", f"runs on {runs[0]}" if runs else f"does not run on {urls[0]}"))
+    return found, runs is not None
 
 
-def _port(place: Place) -> tuple[Finding, bool]:
-    check = f"port {place.port}"
+def _port(url: str, config: Config, hash_key: Callable[[], bytes] | None) -> Finding:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 0
+    check = f"port {port}"
+    answer = ask(url, hash_key() if hash_key else b"", config.dir)
+    if answer.who == "ours" and answer.version == __version__:
+        return ok(check, f"our gateway, version {answer.version}")
+    if answer.who == "ours":
+        text = f"our gateway, of version {answer.version}; this program is {__version__}"
+        return doubtful(check, text, "start it again with this version")
+    remedy = "stop that one, or set server.http_port and https_port to free ports"
+    if answer.who == "another gateway":
+        return bad(check, f"{host}:{port} belongs to a gateway of another data directory", remedy)
+    if answer.who == "a stranger":
+        return bad(check, f"{host}:{port} belongs to another program", remedy)
     try:
-        answer = place.get("/ping")
-    except (OSError, ValueError):
-        pass
-    else:
-        if answer.instance and answer.version == __version__:
-            return ok(check, f"our gateway, version {answer.version}"), True
-        if answer.instance:
-            text = f"a gateway of version {answer.version}, this program is {__version__}"
-            return doubtful(check, text, "start it again with this version"), True
-    if place.taken():
-        text = f"{place.host}:{place.port} belongs to another program"
-        return bad(check, text, "stop that one, or set server.http_port and https_port to free ports"), False
-    try:
-        family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind((place.host, place.port))
+            tried.bind((host, port))
     except OSError as error:
-        return bad(check, f"cannot be opened: {error.strerror}", "choose another port or server.host"), False
-    return ok(check, "free"), False
+        return bad(check, f"cannot be opened: {error.strerror}", "choose another port or server.host")
+    return ok(check, "free")
 
 
 def provider_keys(catalogue: Catalogue, records: list[TokenRecord], runs: bool) -> Finding:

@@ -35,6 +35,14 @@ def base_url(config: Config) -> str:
     return _url("https", server.host, server.https_port)
 
 
+def listeners(config: Config) -> list[str]:
+    """The URLs of the configuration's listeners, by which this machine reaches them; the plain one first."""
+    server = config.server
+    plain = [_url("http", server.host, server.http_port)] if server.http_port else []
+    secure = server.tls.enabled and server.https_port
+    return [*plain, *([_url("https", server.host, server.https_port)] if secure else [])]
+
+
 def place(
     config: Config, *, host: str = "", port: int | None = None, tls: bool | None = None, alone: bool = False
 ) -> Place:

@@ -34,16 +34,7 @@ def ask(url: str, hash_key: bytes, data_dir: Path, timeout: float = TIMEOUT) -> 
 
     A certificate is not looked at: the proof says more than one would.
     """
-    parts = urlsplit(url)
-    host, tls = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if tls else 80)
-    connection: http.client.HTTPConnection
-    if tls:
-        connection = http.client.HTTPSConnection(
-            host, port, timeout=timeout, context=ssl._create_unverified_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    connection, port = _connection(url, timeout)
     nonce = secrets.token_hex(16)
     try:
         try:
@@ -65,3 +56,27 @@ def ask(url: str, hash_key: bytes, data_dir: Path, timeout: float = TIMEOUT) -> 
     if process is not None:
         return Answer("ours", instance, version, process)
     return Answer("another gateway", instance, version) if instance else Answer("a stranger")
+
+
+def get(url: str, path: str, timeout: float = TIMEOUT) -> tuple[int, bytes]:
+    """Status and body of what anybody there may read. Raises OSError."""
+    connection, _ = _connection(url, timeout)
+    try:
+        connection.request("GET", path, headers={"Accept-Encoding": "identity"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except http.client.HTTPException as error:
+        raise OSError(type(error).__name__) from None
+    finally:
+        connection.close()
+
+
+def _connection(url: str, timeout: float) -> tuple[http.client.HTTPConnection, int]:
+    """And the port."""
+    parts = urlsplit(url)
+    host, tls = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if tls else 80)
+    if not tls:
+        return http.client.HTTPConnection(host, port, timeout=timeout), port
+    context = ssl._create_unverified_context()
+    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context), port

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,9 +18,10 @@ from urllib.parse import urlsplit
 
 from tokenomics_cli.command import Invocation
 from tokenomics_cli.errors import CommandError
-from tokenomics_cli.gateway_place import Place, elsewhere
+from tokenomics_cli.gateway_place import Place, elsewhere, listeners
 from tokenomics_cli.gateway_probe import ask
 from tokenomics_cli.pid_file import Record, pid_file, read_record, write_record
+from tokenomics_core.config import Config
 from tokenomics_core.private_files import private_directory
 from tokenomics_core.process import Process
 
@@ -99,6 +101,22 @@ class PortTaken(CommandError):
         super().__init__(
             f"port {place.port} is taken by {said} ({place.url}); choose another one with --port"
         )
+
+
+def running(config: Config, hash_key: Callable[[], bytes]) -> tuple[str, str] | None:
+    """URL and version of the gateway of this data directory, wherever it listens; None where none answers.
+
+    hash_key: asked for only where a gateway has run before, so nothing is made by looking.
+    """
+    if not (config.dir / "run").exists():
+        return None
+    record = read_record(pid_file(config.dir))
+    named = [record.url] if record is not None and record.process.alive else []
+    for url in dict.fromkeys([*named, *listeners(config)]):
+        answer = ask(url, hash_key(), config.dir)
+        if answer.who == "ours":
+            return url, answer.version
+    return None
 
 
 def find_or_start(

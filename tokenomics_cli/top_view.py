@@ -12,7 +12,8 @@ from typing import Any
 
 from tokenomics_cli.command import Invocation
 from tokenomics_cli.counting import have_counters
-from tokenomics_cli.gateway import Place, running
+from tokenomics_cli.gateway_probe import get
+from tokenomics_cli.gateway_process import running
 from tokenomics_core.counters.question import Freeze, Used
 from tokenomics_core.counters.store import Counters
 from tokenomics_core.ledger.database import LedgerError, read_rows
@@ -117,8 +118,7 @@ def read_view(invocation: Invocation, ask: Ask) -> View:
     """ask: does a piece of work with the counters. Raises CountersUnavailable, StoreError."""
     now = datetime.now(UTC)
     config = invocation.config
-    found = running(config)
-    place = found[0] if found else None
+    url, version = running(config, lambda: invocation.keys.hash_key) or ("", "")
     with invocation.existing_store() as store:
         records = store.list() if store else []
     used: list[Used] = []
@@ -139,10 +139,10 @@ def read_view(invocation: Invocation, ask: Ask) -> View:
     session_budget = config.session.default_budget_usd
     return View(
         now,
-        place.url if place else "",
-        found[1].version if found else "",
-        open_requests(_get(place, "/metrics").decode(errors="replace")) if place else None,
-        _totals(place),
+        url,
+        version,
+        open_requests(_get(url, "/metrics").decode(errors="replace")) if url else None,
+        _totals(url),
         rate_of(recent),
         [
             *_tokens(records, used, frozen, recent, now, session_budget),
@@ -224,18 +224,18 @@ def _sessions(
     return sorted(items, key=lambda item: (-item.recent, -item.spent, item.session))
 
 
-def _totals(place: Place | None) -> dict[str, Any]:
+def _totals(url: str) -> dict[str, Any]:
     try:
-        told = json.loads(_get(place, "/stats")) if place else {}
+        told = json.loads(_get(url, "/stats")) if url else {}
     except ValueError:
         return {}
     totals = told.get("totals") if isinstance(told, dict) else None
     return totals if isinstance(totals, dict) else {}
 
 
-def _get(place: Place | None, path: str) -> bytes:
+def _get(url: str, path: str) -> bytes:
     try:
-        answer = place.get(path) if place else None
+        status, body = get(url, path)
     except (OSError, ValueError):
         return b""
-    return answer.body if answer and answer.status == 200 else b""
+    return body if status == 200 else b""

@@ -80,7 +80,7 @@ def test_a_gateway_that_runs(tmp_path: Path, fake_provider: FakeProvider) -> Non
         assert done.returncode == 0
         for port in (proxy.http_port, proxy.https_port):
             assert found[f"port {port}"]["detail"].startswith("our gateway, version ")
-        assert found["gateway"]["detail"] == f"runs on {proxy.http_url}"
+        assert found["gateway"]["detail"] == f"runs on http://localhost:{proxy.http_port}"
         assert found["token database"]["detail"].endswith(", 1 token(s)")
         assert found["provider keys"]["state"] == "ok"
         assert found["provider openai"]["detail"].startswith("answers (")

@@ -103,7 +103,7 @@ def test_a_picture_and_a_session_frozen_from_it(
 
         once = proxy.cli("top", "--once")
         assert (once.returncode, once.stderr) == (0, "")
-        assert f"{proxy.http_url} (version " in once.stdout
+        assert f"http://localhost:{proxy.http_port} (version " in once.stdout
         assert f"{made['hash'][:8]} blue [team]" in once.stdout
         assert "nightly-run" in once.stdout
         assert "<$0.0001" in once.stdout
@@ -112,7 +112,7 @@ def test_a_picture_and_a_session_frozen_from_it(
         assert "\x1b" not in once.stdout
 
         told = json.loads(proxy.cli("top", "--json").stdout)
-        assert told["gateway"] == proxy.http_url
+        assert told["gateway"] == f"http://localhost:{proxy.http_port}"
         assert {each["session"] for each in told["items"]} == {None, "nightly-run", "other-run"}
         assert told["refusals"][0]["reason"] == "budget_exceeded"
         assert told["last_minute"]["requests"] == 3
