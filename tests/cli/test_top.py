@@ -44,7 +44,7 @@ class Terminal:
         self._tmux("send-keys", *keys)
 
     def wait(self, text: str) -> str:
-        return Proxy.wait_for(self.screen, lambda screen: text in screen, 20)
+        return Proxy.wait_for(self.screen, lambda screen: text in screen, 60)
 
     def end(self) -> None:
         subprocess.run(["tmux", "-S", self.socket, "kill-server"], capture_output=True, check=False)
@@ -131,7 +131,7 @@ def test_a_picture_and_a_session_frozen_from_it(
                 lambda shown, step=step: [
                     line.lstrip().startswith(">") for line in shown.splitlines() if made["hash"][:8] in line
                 ][step],
-                20,
+                60,
             )
         terminal.press("f")
         screen = terminal.wait("session nightly-run frozen for 1h")
