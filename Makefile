@@ -33,6 +33,7 @@ test-long: setup
 bench: setup
 	$(PY) bench/throughput.py
 	$(PY) bench/counters.py
+	$(PY) bench/start_up.py
 	$(PY) bench/webhooks.py
 	$(PY) bench/ledger.py
 	$(PY) bench/guard_speed.py

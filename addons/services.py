@@ -162,6 +162,11 @@ class Services:
                 await asyncio.wait_for(event.wait(), seconds)
         return not self.in_flight_of[hash]
 
+    def warm_up(self) -> None:
+        """Loads what takes a while, in threads: the tables of the tokenizer, and the prices."""
+        self.tokenizer.start()
+        threading.Thread(target=self.budget.prices.load, name="prices", daemon=True).start()
+
     def reload(self) -> None:
         """Reads the configuration anew, and takes over what may change while exchanges are under way.
 
@@ -263,7 +268,6 @@ def start_services(
     prepare_data_dir(config, with_config=True)
     now = lambda: datetime.now(UTC)  # noqa: E731
     tokenizer = Tokenizer()
-    tokenizer.start()
     instance = secrets.token_hex(8)
     written: deque[str] = deque()
     counters = open_counters(config, instance)
@@ -333,7 +337,6 @@ def start_services(
 
 def _budget(config: Config, counters: Counters, tokenizer: Tokenizer, now: Callable[[], datetime]) -> Budget:
     prices = Prices(config.pricing, config.pricing_table)
-    threading.Thread(target=prices.load, name="prices", daemon=True).start()
     budgets = config.budgets
     return Budget(
         counters,

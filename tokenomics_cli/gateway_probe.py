@@ -15,7 +15,7 @@ from tokenomics_core.tokens.proof import CHALLENGE, PROOF, proven
 
 Who = Literal["nobody", "ours", "another gateway", "a stranger"]
 
-TIMEOUT = 2.0
+TIMEOUT = 5.0
 INSTANCE = "x-tokenomics-instance"
 
 

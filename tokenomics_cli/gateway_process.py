@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from tokenomics_core.process import Process
 LOG = "gateway.log"
 FULL = 10 * 2**20
 """Bytes of the log beyond which a start moves it aside."""
+
+_TAKEN = re.compile(r"failed to listen on \S+:(\d+) with .*in use")
 
 READY = 60.0
 STOP = 12.0
@@ -237,6 +240,9 @@ def _last_words(log: Path, begins: int) -> str:
         file.seek(begins)
         lines = file.read().decode(errors="replace").splitlines()
     said = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
+    for line in lines:
+        if taken := _TAKEN.search(line):
+            return f"port {taken[1]} is taken by another program; set another one in the configuration"
     logged = [line.partition(" ERROR ")[2].partition(": ")[2] for line in lines if " ERROR " in line]
     return next(
         iter([*said[-1:], *logged[-1:], *[line for line in lines if line.strip()][-1:]]), "it said nothing"

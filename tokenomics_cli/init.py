@@ -228,10 +228,7 @@ def _writable(profiles: Profiles, name: str) -> Profile:
 def _write_files(profile: Profile, variables: dict[str, str], url: str, token: str) -> None:
     from tokenomics_cli import agent_files
 
-    # The files themselves say what these variables are for.
-    said = {line.partition("=")[0] for line in profile.base_url_defaults}
-    kept = {name: value for name, value in variables.items() if name not in said}
-    changes = [agent_files.plan(file, kept, url, token, Path.home()) for file in profile.files]
+    changes = [agent_files.plan(file, variables, url, token, Path.home()) for file in profile.files]
     holds_token = False
     for file, change in zip(profile.files, changes, strict=True):
         changed = agent_files.write(change, backup=True)
@@ -239,7 +236,7 @@ def _write_files(profile: Profile, variables: dict[str, str], url: str, token: s
         _tell(f"Updated {change.path}{backup}" if changed else f"{change.path} is up to date")
         holds_token |= file.format == "dotenv" or bool(file.variables)
     if holds_token:
-        _list(kept, token)
+        _list(variables, token)
         _tell("They hold the token: keep them out of repositories.")
     else:
         _tell(f"The token does not stand there: set ${profile.file_key} to it where {profile.name} runs.")
@@ -260,6 +257,8 @@ def _tell_rest(
     from tokenomics_core.agents import mask
 
     for note in found.notes:
+        if files and note == profile.base_url_note:
+            continue
         _tell(f"Note: {mask(note, token)}")
     if found.arguments and not files:
         words = " ".join(f"'{word}'" if re.search(r"[^\w./:=-]", word) else word for word in found.arguments)

@@ -6,8 +6,11 @@ import os
 import shutil
 import signal
 import subprocess
+import termios
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 from tokenomics_cli.errors import CommandError
 
@@ -64,6 +67,7 @@ def run_child(
             number = getattr(signal, name)
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, handler)
+    screen = _screen()
     try:
         child = subprocess.Popen(list(words), executable=program, env=dict(environ))
     except OSError as error:
@@ -75,8 +79,24 @@ def run_child(
             code = child.wait(EVERY)
         except subprocess.TimeoutExpired:
             meanwhile()
-        else:
-            return 128 - code if code < 0 else code
+            continue
+        if code < 0:
+            _restore(screen)
+        return 128 - code if code < 0 else code
+
+
+def _screen() -> list[Any] | None:
+    """How the terminal is set, to put it back after a command that could not do so itself."""
+    try:
+        return termios.tcgetattr(0)
+    except termios.error:
+        return None
+
+
+def _restore(screen: list[Any] | None) -> None:
+    if screen is not None and _in_foreground():
+        with suppress(termios.error):
+            termios.tcsetattr(0, termios.TCSADRAIN, screen)
 
 
 def _in_foreground() -> bool:

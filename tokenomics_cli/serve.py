@@ -66,14 +66,16 @@ async def _run(
     invocation: Invocation, config: Config, first: bool, pid_file: str, told: dict[str, Any]
 ) -> int:
     from mitmproxy import options
-    from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig
     from mitmproxy.master import Master
 
+    from addons import lean
     from addons.engine import Dispatch
     from addons.lifecycle import listeners
     from addons.services import start_services
     from addons.tokenomics import pipeline
 
+    names = ("core", "disable_h2c", "errorcheck", "next_layer", "proxyserver", "tlsconfig")
+    core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig = lean.load(names)
     cwd, home = Path.cwd(), Path.home()
     services = start_services(config, os.environ, cwd, home, invocation.read_config)
     _warn_of_unknown_provider(config, services.catalogue)
@@ -86,8 +88,8 @@ async def _run(
         next_layer.NextLayer(),
         tlsconfig.TlsConfig(),
         *pipeline(services),
-        _Ready(config, first),
         _presence(services, pid_file, told, master.shutdown),
+        _Ready(config, first),
         errorcheck.ErrorCheck(),
     )
     master.options.update(mode=listeners(services))

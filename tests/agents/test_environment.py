@@ -93,7 +93,7 @@ def test_who_may_have_a_login_gets_the_token_with_the_proxy(make: Maker) -> None
     assert own.unset == ()
     assert make("python", via="proxy", own_login=True).variables["HTTPS_PROXY"] == with_token
     with pytest.raises(AgentError, match="use --via proxy"):
-        make("claude", via="base-url", own_login=True)
+        make("claude", via="both", own_login=True)
 
 
 def test_the_persons_own_exceptions_stay_but_not_those_around_the_gateway(make: Maker) -> None:
@@ -212,6 +212,11 @@ def test_the_token_is_masked_for_people(make: Maker) -> None:
     shown = found.masked(TOKEN)
     assert shown["ANTHROPIC_API_KEY"] == "tkn_...3ee5"
     assert TOKEN not in " ".join([*shown.values(), *found.notes, *found.arguments])
+
+
+def test_what_a_way_needs_besides_is_said(make: Maker) -> None:
+    assert "init --agent gemini" in make("gemini", via="base-url").notes[0]
+    assert make("gemini", via="proxy").notes == ()
 
 
 def test_a_provider_that_the_configuration_maps_to_comes_on_top(make: Maker) -> None:

@@ -54,6 +54,10 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._main, text.encode())
 
+    def echoes(self) -> bool:
+        """Whether what is typed is shown."""
+        return bool(termios.tcgetattr(self._main)[3] & termios.ECHO)
+
     def wait_for(self, text: str, timeout: float = 60) -> str:
         """All that was shown, once the text is in it; raises TimeoutError with what was shown instead."""
         deadline = time.monotonic() + timeout

@@ -254,7 +254,7 @@ def test_files_name_a_base_url_also_for_an_agent_that_a_run_leads_by_proxy(progr
             ["--env-key", "A;touch x", "--env-base-url", "B"],
             "'A;touch x' cannot be the name of a variable; use letters, digits and _",
         ),
-        (["--own-login", "--via", "base-url"], "an agent that keeps its own login needs the proxy"),
+        (["--own-login", "--via", "base-url"], "an agent that keeps its own login needs the proxy alone"),
         (["--ca", "/missing.crt"], "there is no CA file /missing.crt; copy the gateway's ca.crt there"),
         (["codex", "--agent", "codex"], "--agent already names the agent; leave the other name out"),
     ],

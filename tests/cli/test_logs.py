@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
+from tests.cli.program import Program
 from tokenomics_cli.logs import Tail
 
 
@@ -29,3 +31,24 @@ def test_a_file_that_comes_later(tmp_path: Path) -> None:
     assert tail.more() == []
     (tmp_path / "a.log").write_text("begun\n")
     assert tail.more() == ["begun"]
+
+
+def test_following_until_ctrl_c(program: Program) -> None:
+    program.data.mkdir()
+    log = program.data / "gateway.log"
+    log.write_text("old\n")
+    with program.start("--dir", str(program.data), "logs", "-f", "-n", "1") as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "old\n"
+        log.rename(program.data / "gateway.log.1")
+        log.write_text("new\n")
+        assert child.stdout.readline() == "new\n"
+        child.send_signal(signal.SIGINT)
+        _, told = child.communicate(timeout=30)
+    assert (child.returncode, told) == (130, "")
+
+
+def test_no_log_yet(program: Program) -> None:
+    done = program.run("--dir", str(program.data), "logs")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: there is no log yet at ")

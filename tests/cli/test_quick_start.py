@@ -26,7 +26,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"tkn_[0-9a-f-]{36}|\b[0-9a-f]{64}\b")
 """What is different in every run and is needed later."""
 
-PASSING = re.compile(r"req_[0-9a-f]{32}|20(?!20)\d\d-\d\d-\d\dT[\d:.]+Z")
+PASSING = re.compile(r"req_[0-9a-f]{32}|--token [0-9a-f]{12}|20(?!20)\d\d-\d\d-\d\dT[\d:.]+Z")
 
 
 class Ground(NamedTuple):

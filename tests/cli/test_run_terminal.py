@@ -123,6 +123,14 @@ def test_signals_are_passed_on(home: Home) -> None:
     assert not process.alive
 
 
+def test_a_killed_command_leaves_a_terminal_that_can_be_used(home: Home) -> None:
+    wild = "import os, tty; tty.setraw(0); os.kill(os.getpid(), 9)"
+    with terminal(home, "run", sys.executable, "-c", wild, **KEYS) as window:
+        before = window.echoes()
+        assert window.end() == 137, window.text
+        assert (before, window.echoes()) == (True, True)
+
+
 @pytest.mark.long
 def test_suspended_and_resumed_in_a_shell(home: Home) -> None:
     shell = ["bash", "--norc", "--noprofile", "-i"]
@@ -132,7 +140,10 @@ def test_suspended_and_resumed_in_a_shell(home: Home) -> None:
         window.wait_for("waiting\n")
         window.type("\x1a")
         window.wait_for("Stopped")
+        # The shell reads what is typed once it has asked for it.
+        window.wait_for("--wait hello\n> ")
         window.type("fg\n")
+        window.wait_for("> fg\n")
         window.type("\n")
         window.wait_for("tokenomics: 1 request, ")
         window.type("exit $?\n")

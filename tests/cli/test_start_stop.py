@@ -107,6 +107,15 @@ def test_what_a_gateway_dies_of_is_told(home: Home, tmp_path: Path) -> None:
     assert log == f"  its log: {home.data / 'gateway.log'}"
 
 
+def test_the_second_listener_finds_its_port_taken(home: Home, tmp_path: Path) -> None:
+    with stranger() as other:
+        (tmp_path / "config.yaml").write_text(f"server: {{http_port: {home.port}, https_port: {other.port}}}")
+        done = cli(home, "start")
+    assert done.returncode == 1
+    assert f"did not start: port {other.port} is taken by another program; " in done.stderr
+    assert not home.pid_file.exists()
+
+
 def test_a_proof_holds_for_one_port_and_one_directory(home: Home, tmp_path: Path) -> None:
     from tokenomics_core.tokens.proof import CHALLENGE, PROOF, prove, proven
 
@@ -131,11 +140,13 @@ def test_flags_say_where_it_listens(home: Home) -> None:
     from tests.support.ports import free_ports
 
     [port] = free_ports(1)
-    done = cli(home, "start", "--port", str(port), "--tls=true", "--pid-file", str(home.data / "my.pid"))
+    named = ["--pid-file", str(home.data / "my.pid")]
+    done = cli(home, "start", "--port", str(port), "--tls=true", *named)
+    told = json.loads(cli(home, "status", "--json", *named).stdout)
+    stopped = cli(home, "stop", *named)
     assert (done.returncode, done.stdout) == (0, f"https://localhost:{port}\n"), done.stderr
-    told = json.loads(cli(home, "status", "--json", "--pid-file", str(home.data / "my.pid")).stdout)
     assert told["proxy"]["status"] == "running"
-    assert "stopped" in cli(home, "stop", "--pid-file", str(home.data / "my.pid")).stderr
+    assert stopped.stderr == f"Proxy stopped (PID {told['proxy']['pid']})\n"
 
 
 @pytest.mark.parametrize("folder", ["plain", "with space", 'q"uote', "100%"])

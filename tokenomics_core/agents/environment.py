@@ -14,8 +14,7 @@ from tokenomics_core.agents.proxying import NO_PROXY, PROXIES, direct_hosts, pro
 from tokenomics_core.certificates import trust_environment
 from tokenomics_core.providers import Catalogue
 
-_PACKAGE = Path(__file__).parent
-_PRELOAD = _PACKAGE / "node_proxy.cjs"
+_PRELOAD = Path(__file__).with_name("node_proxy.cjs")
 
 
 class AgentError(Exception):
@@ -82,8 +81,9 @@ def agent_environment(
     for way in ways:
         if way not in profile.ways:
             raise AgentError(f"{profile.name} cannot be led by {way}; use --via {' or '.join(profile.ways)}")
-    if own_login and "proxy" not in ways:
-        raise AgentError("an agent that keeps its own login needs the proxy; use --via proxy")
+    # A base URL request carries no proxy login, so nothing would say whose it is.
+    if own_login and ways != ("proxy",):
+        raise AgentError("an agent that keeps its own login needs the proxy alone; use --via proxy")
 
     url = gateway_url.rstrip("/")
     fill = _Filler(url, token)
@@ -99,7 +99,7 @@ def agent_environment(
         if not (base_url_env and key_env):
             arguments = tuple(fill(word) for word in profile.arguments)
             variables |= _json_variable(profile, fill, environ)
-        variables |= _defaults(profile.base_url_defaults, fill, environ)
+            notes += [profile.base_url_note] if profile.base_url_note else []
         # With a proxy of the person's own, the way to the gateway is still direct.
         if "proxy" not in ways and any(environ.get(name) for name in PROXIES):
             value, told = direct_hosts(environ, url, catalogue, also_gateway=True)
@@ -138,7 +138,7 @@ def agent_environment(
 
 class _Filler:
     def __init__(self, url: str, token: str) -> None:
-        self.values = {"{url}": url, "{token}": token, "{package}": str(_PACKAGE)}
+        self.values = {"{url}": url, "{token}": token}
 
     def __call__(self, text: str) -> str:
         for name, value in self.values.items():

@@ -73,7 +73,7 @@ class AgentFile(BaseModel):
 
 
 class Profile(BaseModel):
-    """One agent. Texts may hold ``{url}``, ``{token}`` and ``{package}``, the folder of this file.
+    """One agent. Texts may hold ``{url}`` and ``{token}``.
 
     commands: base names it is called by; digits and dots at their end do not count.
     provider: entry of the catalogue whose key and base URL it uses.
@@ -83,7 +83,8 @@ class Profile(BaseModel):
     json_variable, json_content: a variable that holds JSON, for the base URL way; laid over what is in it.
     key: variables that get the token; without any, the provider's.
     unset: variables that lead around the gateway, or win over the key.
-    base_url_defaults, proxy_defaults: assignments of one way, where the variable is not set yet.
+    base_url_note: what the base URL way needs besides, one line for people.
+    proxy_defaults: assignments for the proxy way, where the variable is not set yet.
     token_in_proxy_url: the proxy's URL carries the token: the agent may have a login, or sends no key.
     node_preload: it runs in Node, whose older versions know no proxy variables.
     ca: variables by which it comes to trust a CA, as far as known.
@@ -106,7 +107,7 @@ class Profile(BaseModel):
     json_content: JsonMap = ""
     key: list[Variable] = []
     unset: list[Variable] = []
-    base_url_defaults: list[Assignment] = []
+    base_url_note: str = ""
     proxy_defaults: list[Assignment] = []
     token_in_proxy_url: bool = False
     node_preload: bool = False

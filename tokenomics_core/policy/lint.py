@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
-from tokenomics_core.counters.question import HIGHEST
 from tokenomics_core.meter.periods import PERIODS
 from tokenomics_core.policy.document import PolicyError, decode, quoted, step
 from tokenomics_core.policy.schema import Budget, Policy, ProviderPolicy, Rule, read
@@ -88,6 +87,9 @@ def _odd_budget(budget: Budget, path: str) -> Iterator[PolicyWarning]:
     if budget.timezone != "UTC" and budget.period not in PERIODS:
         yield PolicyWarning(f"{path}.timezone", f"a period of {quoted(budget.period)} has no time zone")
     if budget.limit is not None:
+        # Here, because all of the counters come with it.
+        from tokenomics_core.counters.question import HIGHEST
+
         most = Decimal(HIGHEST).scaleb(-9) if budget.unit == "usd" else Decimal(HIGHEST)
         if budget.limit > most:
             yield PolicyWarning(f"{path}.limit", f"counts as {most}: no more can be counted")

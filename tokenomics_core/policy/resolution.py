@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from tokenomics_core.dialects.base import Prompt
 from tokenomics_core.policy.document import PolicyError, quoted
 from tokenomics_core.policy.features import needs
 from tokenomics_core.policy.regex import Pattern, compile_pattern, found
@@ -19,6 +19,9 @@ from tokenomics_core.policy.schema import (
     Rule,
     SessionPart,
 )
+
+if TYPE_CHECKING:
+    from tokenomics_core.dialects.base import Prompt
 
 RETRY_ON = (429, 500, 502, 503)
 """Statuses that count as failure when a policy names none."""
@@ -200,6 +203,9 @@ def _session(session: SessionPart) -> SessionPart:
 
 
 def _prompts(messages: tuple[PromptMessage, ...]) -> tuple[Prompt, ...]:
+    # Here, because all wire formats come with it, and a policy that is only checked needs none.
+    from tokenomics_core.dialects.base import Prompt
+
     return tuple(Prompt(message.role, message.content) for message in messages)
 
 
