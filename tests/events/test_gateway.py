@@ -22,8 +22,15 @@ from tokenomics_core.events.signature import verify, verify_at
 from tokenomics_core.events.types import TYPES
 
 POLICY: Json = OPENAI.policy
-AGENT = {"X-OpenClaw-Agent-ID": "a-1", "X-OpenClaw-Team": "core"}
-NAMED = {"agent_id": "a-1", "team": "core"}
+NAMED = {
+    "agent_id": "a-1",
+    "agent_type": "coder",
+    "team": "core",
+    "channel": "chat",
+    "skill": "review",
+    "environment": "staging",
+}
+AGENT = {f"X-OpenClaw-{name.replace('_', '-')}": value for name, value in NAMED.items()}
 RULES = [
     {"type": "keyword", "name": "no", "keywords": ["forbidden"], "action": "fail"},
     {"type": "keyword", "name": "careful", "keywords": ["warned"], "action": "warn"},
