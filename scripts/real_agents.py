@@ -12,6 +12,7 @@ and a wrapper token of its own. The provider is tests/fake_provider; no real key
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shutil
 import subprocess
@@ -32,19 +33,31 @@ def install(folder: Path, clients: Sequence[Client]) -> None:
     """Installs what is not there yet. Raises CalledProcessError."""
     for client in clients:
         there = modules(folder, client)
-        if client.npm and not (there / client.npm).is_dir():
-            # --force: what npm runs on is not what the client will run on.
-            new = [f"{client.npm}@latest", *([client.node, "--force"] if client.node else [])]
-            prefix = ["--prefix", str(there.parent)]
-            subprocess.run(["npm", "install", "--no-audit", "--no-fund", *prefix, *new], check=True)
+        npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(there.parent)]
+        if client.node:
+            # npm chooses by the Node that it runs on itself, and that is not the one which the client gets.
+            node = there / client.node.partition("@")[0]
+            if not node.is_dir():
+                subprocess.run([*npm, client.node], check=True)
+            path = os.pathsep.join([str(node / "bin"), os.environ["PATH"]])
+            if not (there / client.npm).is_dir():
+                words = [*npm, f"{client.npm}@latest", "--force"]
+                subprocess.run(words, check=True, env=os.environ | {"PATH": path})
+        elif client.npm and not (there / client.npm).is_dir():
+            subprocess.run([*npm, client.npm], check=True)
     python = folder / "python" / "bin" / "python"
     pip = [client.pip for client in clients if client.pip]
     if pip and not python.exists():
         # aider does not install into the newest Python.
-        found = (shutil.which(f"python3.{minor}") for minor in (12, 11, 10))
-        base = next(filter(None, found), sys.executable)
+        base = next(filter(_runs, ("python3.12", "python3.11", "python3")), sys.executable)
         subprocess.run([base, "-m", "venv", str(folder / "python")], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *pip], check=True)
+
+
+def _runs(program: str) -> bool:
+    # A version manager's stand-in is found for versions that it does not run.
+    found = shutil.which(program)
+    return bool(found) and subprocess.run([program, "--version"], capture_output=True).returncode == 0
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

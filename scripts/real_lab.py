@@ -200,8 +200,8 @@ def version_of(client: Client, installed: Path | None) -> str:
 
 
 def modules(folder: Path, client: Client) -> Path:
-    """The nodemodules in which a client stands; one that needs a Node of its own has its own."""
-    return folder / (client.agent if client.node else "node") / "nodemodules"
+    """The node_modules in which a client stands; one that needs a Node of its own has its own."""
+    return folder / (client.agent if client.node else "node") / "node_modules"
 
 
 @contextmanager
