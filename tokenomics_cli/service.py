@@ -37,7 +37,7 @@ def print_unit(invocation: Invocation, manager: ManagerArgument = None) -> None:
     Real keys are read from .env in the data directory, which only you should be able to read.
 
     \b
-    tokenomics-cli service print systemd > ~/.config/systemd/user/tokenomics.service
+    tokenomics-cli service print systemd > ~/tokenomics.service
     """
     chosen = manager or (Manager.launchd if sys.platform == "darwin" else Manager.systemd)
     words = [*_program(), *_flags(invocation), "serve"]

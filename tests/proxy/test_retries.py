@@ -330,7 +330,8 @@ def test_fallback_whose_key_is_not_set(
         outcome = caller.ask()
         assert outcome.status == step.get("status", 502)
         assert [attempt["model"] for attempt in caller.row()["attempts"]] == ["gpt-4o"]
-    assert 'base key env "NOBODY_SET_IT" is not set' in gateway.log()
+    said = r"base key env \"NOBODY_SET_IT\" is not set"
+    assert gateway.wait_for(gateway.log, lambda log: said in log)
     with Caller(gateway, token({**policy, "retry": {"fallbacks": ["llama-one", "llama-two"]}})) as caller:
         assert caller.ask().status == 200
     assert [record.json["model"] for record in other_provider.records] == ["llama-two"]
