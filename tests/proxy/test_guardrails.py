@@ -194,7 +194,7 @@ def test_warnings_are_recorded_and_pass(proxy: Proxy, fake_provider: FakeProvide
         {"action": "log", "message": 'matched keyword rule "world": world'},
     ]
     assert fake_provider.last.holds("hello world")
-    proxy.wait_for(proxy.log, lambda log: r'[rule:warn] matched regex rule \"greeting\"' in log)
+    proxy.wait_for(proxy.log, lambda log: r"[rule:warn] matched regex rule \"greeting\"" in log)
 
 
 @pytest.mark.parametrize("path", ["/v1/moderations", "/v1/threads/t/messages", "/v1/something/new"])
