@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests import loopback_guard
 from tests.cli.program import Program
 from tests.support.environment import PROJECT
 
 
+@pytest.mark.long
 def test_every_way_is_measured(program: Program) -> None:
     folder = program.folder / "tmp"
     folder.mkdir()
@@ -47,6 +50,7 @@ def test_the_question_to_the_counters() -> None:
     assert all(line["asked"] > 0 for line in measured)
 
 
+@pytest.mark.long
 def test_what_the_content_rules_cost() -> None:
     ran = subprocess.run(
         [sys.executable, PROJECT / "bench" / "guard_speed.py", "--rounds", "1", "--json"],

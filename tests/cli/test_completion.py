@@ -79,6 +79,7 @@ def test_bash(program: Program, here: dict[str, str]) -> None:
     assert bash(program, here, elsewhere) == []
 
 
+@pytest.mark.long
 def test_zsh(program: Program, here: dict[str, str]) -> None:
     hash = program.json("create", "--policy", POLICY, "--label", 'it\'s $(touch hit) `touch hit` "q"')["hash"]
 

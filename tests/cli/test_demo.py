@@ -155,6 +155,7 @@ def test_a_gateway_that_does_not_start_is_told(program: Program, temporary: Path
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colour_is_for_terminals_that_want_it(
     program: Program, temporary: Path, environ: dict[str, str], coloured: bool

@@ -331,6 +331,7 @@ def test_a_narrow_window_and_no_colour(some: Program) -> None:
     assert "\x1b" not in narrow
 
 
+@pytest.mark.long
 def test_a_large_ledger_is_added_up_once(program: Program) -> None:
     synthetic.write(program.data / "ledger.db", 20_000)
     first = told(program, "summary")

@@ -147,6 +147,7 @@ def test_the_entry_and_the_fallbacks(program: Program) -> None:
     ]
 
 
+@pytest.mark.long
 def test_the_same_twice_is_the_same_bytes(program: Program) -> None:
     write(program, p=POLICY, r=REQUEST, a=ANSWER)
     for words in (["--json"], [], ["--hide"]):
@@ -225,6 +226,7 @@ def test_out_writes_the_masked_body(program: Program) -> None:
     assert not (program.folder / "none.json").exists()
 
 
+@pytest.mark.long
 def test_what_nothing_changes_leaves_byte_for_byte(program: Program) -> None:
     raw = '{ "model":"gpt-4o" ,\n "messages":[{"role":"user","content":"h\\u0069 1.50"}] }'
     write(program, p=POLICY, r=raw)

@@ -196,6 +196,7 @@ def test_requests_of_a_watched_session_are_counted(sessions: Sessions) -> None:
     }
 
 
+@pytest.mark.long
 def test_reset(sessions: Sessions) -> None:
     token = sessions.token(CAPPED)
     for id in ("a", "a:b", "a:usd"):
@@ -247,6 +248,7 @@ def test_list(sessions: Sessions) -> None:
     ]
 
 
+@pytest.mark.long
 def test_the_same_id_under_two_tokens(sessions: Sessions) -> None:
     one, other = sessions.token(), sessions.token()
     assert "--token" in sessions.error("set-budget", "s", "1")

@@ -309,6 +309,7 @@ async def test_a_lease_of_this_machine_is_settled_here_after_a_restart(
     await after.close()
 
 
+@pytest.mark.long
 async def test_one_node_of_a_cluster_is_gone_and_comes_back(tmp_path: Path) -> None:
     with redis_cluster(tmp_path / "cluster") as nodes:
         store = make_store(nodes.settings(timeout=2), tmp_path)

@@ -54,6 +54,7 @@ def test_a_gateway_that_is_killed_in_the_middle(
     gateway.wait_for(lambda: waiting(gateway), lambda count: count == 0)
 
 
+@pytest.mark.long
 def test_what_a_stop_leaves_is_delivered_after_the_next_start(
     start_proxy: StartProxy, fake_provider: FakeProvider, target: Receiver
 ) -> None:

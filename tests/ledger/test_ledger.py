@@ -255,6 +255,7 @@ def test_many_start_at_once(path):
     assert len(list(read_rows(path))) == 8
 
 
+@pytest.mark.long
 def test_twenty_thousand_rows_with_readers_beside(path):
     written = []
     ledger = Ledger(path, on_written=lambda rows: written.extend(row.id for row in rows))

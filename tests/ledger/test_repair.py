@@ -133,6 +133,7 @@ def all_rows(draw: st.DrawFn) -> list[Row]:
 some_resets = st.dictionaries(st.tuples(st.sampled_from(["a", "b"]), sessions), moments, max_size=3)
 
 
+@pytest.mark.long
 @settings(max_examples=120, deadline=None)
 @given(all_rows(), some_resets, st.sampled_from([0, 1, 10**13]))
 def test_repaired_counters_are_the_sums_of_the_rows(

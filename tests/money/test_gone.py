@@ -123,6 +123,7 @@ def test_another_gateway_settles_for_one_that_is_gone(
     assert len(rows(second, token)) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", OPEN)
 def test_a_lease_without_a_journal_is_charged_when_it_expires(
     start_proxy: StartProxy, fake_provider: FakeProvider, kind: str
@@ -147,6 +148,7 @@ def test_a_lease_without_a_journal_is_charged_when_it_expires(
     assert not any(row["recovered"] for row in settled)
 
 
+@pytest.mark.long
 def test_an_intent_that_cannot_be_read_stops_no_start(
     start_proxy: StartProxy, fake_provider: FakeProvider
 ) -> None:

@@ -102,6 +102,7 @@ class Left:
                 (self.streaming if json.loads(progress) else self.sent).add(id)
 
 
+@pytest.mark.long
 def test_killed_ten_times(make_proxy: StartProxy, fake_provider: FakeProvider, tmp_path: Path) -> None:
     left = killed(PLAN, make_proxy, fake_provider, tmp_path, seed=3)
     # The kills were different ones.

@@ -140,6 +140,7 @@ def on_one_sqlite(
         check("two on one SQLite", load, budget, provider, [first, second], counted)
 
 
+@pytest.mark.long
 def test_clients_of_two_proxies_on_one_sqlite(make_proxy: StartProxy, fake_provider: FakeProvider) -> None:
     on_one_sqlite(make_proxy, fake_provider, AMPLE, Mix(), 0)
 
@@ -164,6 +165,7 @@ def on_one_redis(
                 check("two on one Redis", load, budget, provider, [first, second], counted)
 
 
+@pytest.mark.long
 def test_clients_of_two_proxies_on_one_redis(
     make_proxy: StartProxy, fake_provider: FakeProvider, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import ssl
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
@@ -57,6 +58,7 @@ def test_a_new_authority(tmp_path: Path, fake_provider: FakeProvider) -> None:
         proxy.wait_for(lambda: signed_by(shown(proxy), proxy.ca), bool, 15)
 
 
+@pytest.mark.long
 def test_a_pair_of_the_operators_own(tmp_path: Path, fake_provider: FakeProvider) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):

@@ -362,6 +362,7 @@ def test_frames(gateway: Proxy, fake_provider: FakeProvider) -> None:
 # Several gateways.
 
 
+@pytest.mark.long
 def test_two_gateways_share_a_file_and_lose_no_line(
     start_proxy: StartProxy, fake_provider: FakeProvider, tmp_path: Path
 ) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.fake_provider import FakeProvider
 from tests.proxy.caller import Caller
 from tests.support.proxy import Proxy
@@ -35,6 +37,7 @@ def usage(proxy: Proxy, token: str) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.long
 def test_counters_and_ledger_agree_while_requests_are_served(
     make_proxy: Callable[..., Proxy], fake_provider: FakeProvider
 ) -> None:
