@@ -33,9 +33,11 @@ class Terminal:
 
     def start(self, command: list[str], environ: dict[str, str]) -> None:
         given = [word for name, value in environ.items() for word in ("-e", f"{name}={value}")]
+        # The trap keeps the shell alive at Ctrl-C, which goes to both.
+        noting = ["sh", "-c", 'trap : INT; "$@"; echo $? > "$0"', str(self.folder / "status")]
         quiet = self.folder / "tmux.conf"
         quiet.write_text("set -g remain-on-exit on\nset -g status off\n")
-        self._tmux("-f", str(quiet), "new-session", "-d", "-x", "100", "-y", "30", *given, *command)
+        self._tmux("-f", str(quiet), "new-session", "-d", "-x", "100", "-y", "30", *given, *noting, *command)
 
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
@@ -47,10 +49,9 @@ class Terminal:
         return Proxy.wait_for(self.screen, lambda screen: text in screen, 60)
 
     def exit_status(self) -> str:
-        """Of the program, once it has ended."""
-        # What tmux writes into the pane of a dead program may be wiped by the program's own last words.
-        ask = lambda: self._tmux("list-panes", "-F", "#{pane_dead} #{pane_dead_status}").split()  # noqa: E731
-        return Proxy.wait_for(ask, lambda told: told[0] == "1" and len(told) == 2, 60)[1]
+        """Of the program, once it has ended. From a file: tmux does not always learn of it."""
+        status = self.folder / "status"
+        return Proxy.wait_for(lambda: status.read_text() if status.exists() else "", bool, 60).strip()
 
     def end(self) -> None:
         subprocess.run(["tmux", "-S", self.socket, "kill-server"], capture_output=True, check=False)
