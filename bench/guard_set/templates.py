@@ -113,8 +113,8 @@ SECRET = (
 )
 
 NPMRC = (
-    "//npm.example/:_authToken=[[v]]",
-    "registry=https://npm.example/\n//npm.example/:_authToken=[[v]]\n",
+    "//files.example/:_authToken=[[v]]",
+    "registry=https://files.example/\n//files.example/:_authToken=[[v]]\n",
 )
 
 KEY_BLOCK = (

@@ -237,7 +237,7 @@ HARD = [
     "arn:aws:iam::123456789012:role/service-role/MyLambdaExecutionRoleForEverything",
     "s3://my-bucket/path/to/AWS/objects/2024/01/31/part-00000-of-00010.parquet",
     "aws s3 cp /usr/local/lib/python3/site-packages/botocore/data s3://x",
-    "npm.example/@scope/pkg/-/pkg-1.2.3.tgz",
+    "files.example/@scope/pkg/-/pkg-1.2.3.tgz",
     "https://user@example.com/path",
     "git@github.com:owner/repository.git",
     "ssh://git@github.com:22/owner/repository.git",

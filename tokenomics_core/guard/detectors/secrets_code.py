@@ -77,7 +77,7 @@ DETECTORS = (
         family="api_key",
         found=(
             f"NPM_TOKEN=«npm_{sample(36)}»",
-            f"//npm.example/:_authToken=«npm_{sample(36)}»",
+            f"//files.example/:_authToken=«npm_{sample(36)}»",
             f"_authToken=«{sample(8, HEX)}-{sample(24, HEX)}»",
         ),
         clean=("npm_config_registry", "npm_lifecycle_event", "_authToken=${NPM_TOKEN}"),
