@@ -118,14 +118,13 @@ def at(text: str) -> int:
     ],
 )
 def test_a_period(kind: str, zone: str, now: str, start: str, end: str) -> None:
-    window = Periods(kind, zone_of(zone)).at(at(now))
-    assert (window.kind, window.start, window.end) == ("calendar", at(start), at(end))
+    assert Periods(kind, zone_of(zone)).at(at(now)) == (at(start), at(end))
 
 
 @pytest.mark.parametrize(("day", "hours"), [("2025-03-30", 23), ("2025-03-29", 24), ("2025-10-26", 25)])
 def test_days_of_23_and_25_hours(day: str, hours: int) -> None:
-    window = Periods("day", ZoneInfo("Europe/Berlin")).at(at(f"{day}T12:00:00Z"))
-    assert window.end - window.start == hours * HOUR
+    period = Periods("day", ZoneInfo("Europe/Berlin")).at(at(f"{day}T12:00:00Z"))
+    assert period.end - period.start == hours * HOUR
 
 
 @given(st.integers(0, at("2060-01-01T00:00:00Z")), st.sampled_from(ZONES), st.sampled_from(PERIODS))
@@ -133,12 +132,12 @@ def test_days_of_23_and_25_hours(day: str, hours: int) -> None:
 @example(at("2025-04-06T15:15:00Z") - 45 * 60_000, "Australia/Lord_Howe", "hour")
 def test_periods_follow_each_other_without_gap_or_overlap(now: int, name: str, kind: str) -> None:
     zone = zone_of(name)
-    window = Periods(kind, zone).at(now)
-    assert window.start <= now < window.end
-    for inside in (window.start, window.end - 1):
-        assert Periods(kind, zone).at(inside) == window
-    assert Periods(kind, zone).at(window.end).start == window.end
-    assert Periods(kind, zone).at(window.start - 1).end == window.start
+    period = Periods(kind, zone).at(now)
+    assert period.start <= now < period.end
+    for inside in (period.start, period.end - 1):
+        assert Periods(kind, zone).at(inside) == period
+    assert Periods(kind, zone).at(period.end).start == period.end
+    assert Periods(kind, zone).at(period.start - 1).end == period.start
 
 
 @given(st.lists(st.integers(0, 2**41), min_size=2, max_size=6))

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tokenomics_core.config.errors import ConfigError
 from tokenomics_core.config.explain import first_problem
-from tokenomics_core.config.yaml_file import parse_yaml, read_text
+from tokenomics_core.config.text_file import read_text
+from tokenomics_core.config.yaml_file import parse_yaml
 
 GENERIC = "generic"
 """The profile of everything that has none of its own."""

@@ -6,9 +6,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
-
-from tokenomics_core.config.yaml_file import read_text
+from tokenomics_core.config.text_file import read_text
 
 
 def load_dotenv_files(environ: Mapping[str, str], cwd: Path, home: Path) -> dict[str, str]:
@@ -21,6 +19,9 @@ def load_dotenv_files(environ: Mapping[str, str], cwd: Path, home: Path) -> dict
     merged = dict(environ)
     for path in (cwd / ".env", home / ".tokenomics" / ".env"):
         if path.is_file():
+            # Here, as most have no such file.
+            from dotenv import dotenv_values
+
             values = dotenv_values(stream=io.StringIO(read_text(path)), interpolate=False)
             for name, value in values.items():
                 if value is not None:

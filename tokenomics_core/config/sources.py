@@ -14,7 +14,8 @@ from tokenomics_core.config.errors import ConfigError
 from tokenomics_core.config.explain import first_problem, without_indexes
 from tokenomics_core.config.keys import Key, fields, leaves, unknown
 from tokenomics_core.config.schema import Config
-from tokenomics_core.config.yaml_file import fill_variables, parse_yaml, read_text
+from tokenomics_core.config.text_file import read_text
+from tokenomics_core.config.variables import fill_variables
 
 _FILE_NAMES = ("config.yaml", "config.yml")
 
@@ -117,6 +118,9 @@ def _check_prices(config: Config, name: str, table: str) -> None:
 
 
 def _read_named(path: Path) -> tuple[Path, dict[str, Any]]:
+    # Here and below, as a command without a configuration file needs no parser.
+    from tokenomics_core.config.yaml_file import parse_yaml
+
     tree = parse_yaml(read_text(path), str(path))
     if tree is not None and not isinstance(tree, dict):
         raise ConfigError(f"{path}: is not a map of keys; write lines such as 'server:'")
@@ -138,6 +142,8 @@ def _search(cwd: Path, own_dir: Path, warnings: list[str]) -> tuple[Path | None,
 
 def _is_ours(path: Path) -> bool:
     """Whether the file has a top-level key of ours; in broken YAML, whether a line looks like one."""
+    from tokenomics_core.config.yaml_file import parse_yaml
+
     text = read_text(path)
     try:
         tree = parse_yaml(text, str(path))

@@ -104,7 +104,10 @@ class _Budget:
     def at(self, prefix: str, now: int) -> Limit:
         if self.always is not None:
             return self.always
-        window = self.window if self.periods is None else self.periods.at(now)
+        window = self.window
+        if self.periods is not None:
+            start, end = self.periods.at(now)
+            window = Window("calendar", start=start, end=end)
         return Limit(prefix + self.counter, self.unit, window, self.limit, self.name, self.refuse)
 
 

@@ -7,9 +7,8 @@ and one that it skips does not exist. So periods of one kind follow each other w
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
-
-from tokenomics_core.counters.question import Window
 
 PERIODS = ("hour", "day", "month")
 
@@ -38,6 +37,13 @@ def zone_of(name: str) -> tzinfo:
         raise ValueError(name) from None
 
 
+class Period(NamedTuple):
+    """Milliseconds; start <= now < end."""
+
+    start: int = 0
+    end: int = 0
+
+
 class Periods:
     """The periods of one kind in one time zone. Remembers the one it was asked for last."""
 
@@ -45,23 +51,23 @@ class Periods:
         """kind: one of PERIODS."""
         self.kind = kind
         self.zone = zone
-        self._last = Window("calendar")
+        self._last = Period()
 
-    def at(self, now: int) -> Window:
-        """The period that holds at that moment. Milliseconds; start <= now < end."""
+    def at(self, now: int) -> Period:
+        """The period that holds at that moment, in milliseconds."""
         last = self._last
         if not last.start <= now < last.end:
-            last = self._last = self._window(now)
+            last = self._last = self._period(now)
         return last
 
-    def _window(self, now: int) -> Window:
+    def _period(self, now: int) -> Period:
         moment = _EPOCH + now * _MILLISECOND
         began = self._begin(moment.astimezone(self.zone).replace(tzinfo=None))
         after = self._next(began)
         # Clocks that were set back over the beginning of a period do not bring the one before back.
         while (end := _first(after, self.zone)) <= moment:
             began, after = after, self._next(after)
-        return Window("calendar", start=milliseconds(_first(began, self.zone)), end=milliseconds(end))
+        return Period(milliseconds(_first(began, self.zone)), milliseconds(end))
 
     def _begin(self, wall: datetime) -> datetime:
         begin = wall.replace(minute=0, second=0, microsecond=0, fold=0)

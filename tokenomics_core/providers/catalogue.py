@@ -14,7 +14,9 @@ from tokenomics_core.config.base_url import normal_host, parse_base_url
 from tokenomics_core.config.errors import ConfigError
 from tokenomics_core.config.explain import first_problem
 from tokenomics_core.config.schema import Config
-from tokenomics_core.config.yaml_file import fill_variables, parse_yaml, read_text
+from tokenomics_core.config.text_file import read_text
+from tokenomics_core.config.variables import fill_variables
+from tokenomics_core.config.yaml_file import parse_yaml
 from tokenomics_core.providers.provider import Provider, ProviderFields
 
 _BUILT_IN = Path(__file__).with_name("catalogue.yaml")
