@@ -66,12 +66,14 @@ def plan(
     fallback_paths: Mapping[str, str],
     *,
     retries: bool = True,
+    left_out: list[str] | None = None,
 ) -> tuple[list[Attempt], frozenset[int]]:
     """The attempts in order, and the statuses after which the next one is made. Raises Refusal.
 
     fallback_paths: fallback model -> path of its request. A fallback that the policy forbids or that is not
     set up is left out, and so is one that would take an agent's own login to another host. A request that
     names no model has none.
+    left_out: gets why each of the first two is not there.
     """
     first = _attempt(0, aim, route(policy, catalogue, defaults, aim))
     retry = first.policy.retry
@@ -80,7 +82,9 @@ def plan(
         other = replace(aim, model=model, path=path, host="")
         try:
             way = _attempt(0, other, route(policy, catalogue, defaults, other))
-        except Refusal:
+        except Refusal as refusal:
+            if left_out is not None:
+                left_out.append(refusal.message)
             continue
         if policy.policy.credentials != "client" or way.target.origin == first.target.origin:
             ways.append(way)
@@ -104,8 +108,10 @@ def route(policy: CompiledPolicy, catalogue: Catalogue, defaults: Defaults, aim:
         entry = next(iter(policy.entries), None)
     if entry is not None:
         way = _entry_route(entry, catalogue)
-    elif _has_global_part(policy) or not (aim.host or policy.policy.credentials == "client"):
+    elif _has_global_part(policy):
         way = _global_route(policy.resolve_global(), catalogue, defaults)
+    elif not aim.host and (problem := policy.resolve_global().check_model(aim.model)):
+        raise Refusal(403, "model_not_allowed", problem)
     else:
         raise _refused(aim, names)
     if aim.host and not _serves(way, catalogue, served):

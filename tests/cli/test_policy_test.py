@@ -140,7 +140,7 @@ def test_the_entry_and_the_fallbacks(program: Program) -> None:
     write(program, p=policy, r={"model": "claude-haiku-4-5", "max_tokens": 5, "messages": []})
     said = told(program)
     assert (said["path"], said["route"]["entry"]) == ("/v1/messages", "$.providers.anthropic[0]")
-    assert said["left_out"] == ['base key env "" is not set']
+    assert said["left_out"] == ['model "o3" matches no provider of the policy']
     assert [(way["entry"], way["model"]) for way in said["fallbacks"]] == [
         ("$.providers.openai[0]", "gpt-4o"),
         ("$.providers.anthropic[0]", "claude-sonnet-4-5"),

@@ -152,8 +152,8 @@ BOTH = {
             "m",
             " -> corp @ https://u.example",
         ),
-        # A policy that lists providers and neither key nor default gives no key to what it does not list.
-        ({"providers": BOTH}, "m", " -> openai @ https://api.openai.com"),
+        # A policy that lists providers and neither key nor default leads nowhere else.
+        ({"providers": BOTH}, "m", '403 model_not_allowed: model "m" matches no provider of the policy'),
         # A default provider that is not known does not send its key to a stranger.
         (
             G | {"default_provider": "antropic"},
@@ -205,7 +205,11 @@ def test_base_url_routes(fields: dict[str, Any], model: str, expected: str) -> N
             "G -> anthropic @ https://u.example",
         ),
         # Nor does it lend its key to a policy that names providers and keys of its own.
-        ({"providers": BOTH}, Defaults("corp", "x"), " -> corp @ https://llm.corp.example/base"),
+        (
+            {"providers": BOTH},
+            Defaults("corp", "x"),
+            '403 model_not_allowed: model "m" matches no provider of the policy',
+        ),
     ],
 )
 def test_the_servers_defaults(fields: dict[str, Any], defaults: Defaults, expected: str) -> None:

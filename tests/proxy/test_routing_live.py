@@ -153,8 +153,8 @@ def test_entry(
         (
             {"providers": {"groq": [{**GROQ_KEY, "model": "x"}]}},
             "nope",
-            500,
-            'base key env "" is not set',
+            403,
+            'model "nope" matches no provider of the policy',
         ),
     ],
 )

@@ -117,13 +117,16 @@ def route(exchange: Exchange, headers: Mapping[str, str], setting: Setting) -> l
     )
     fallbacks = policy.resolve_global().retry.fallbacks
     paths = {model: dialect.set_model(exchange.path, None, model) for model in fallbacks}
-    exchange.attempts, exchange.retry_on = plan(policy, setting.catalogue, setting.defaults, aim, paths)
+    left_out: list[str] = []
+    exchange.attempts, exchange.retry_on = plan(
+        policy, setting.catalogue, setting.defaults, aim, paths, left_out=left_out
+    )
     given = policy.policy.session.id
     exchange.session = find_session(headers, exchange.query, exchange.body, given).id
     exchange.query = strip_session(exchange.query)
     problems = {id(each): _key_problem(exchange, each, setting) for each in exchange.attempts[1:]}
     exchange.attempts = [each for each in exchange.attempts if not problems.get(id(each))]
-    return list(dict.fromkeys(filter(None, problems.values())))
+    return list(dict.fromkeys(filter(None, [*left_out, *problems.values()])))
 
 
 def look(
