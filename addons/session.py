@@ -1,5 +1,5 @@
 """Session: one process of the gateway is one session of the ledger, with a file of its own. Each of its
-requests knows the commit it was made at."""
+requests knows the commit it was made at. What reports add up is added up as it goes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from addons.answer import HEAD, exchange_of
 from addons.services import Services, in_thread
 from tokenomics_core.exchange import Exchange
 from tokenomics_core.ledger import LedgerError
+from tokenomics_core.ledger.facts import keep_current
 from tokenomics_core.ledger.session_file import SessionFile, rebuild_missing
 
 log = logging.getLogger("tokenomics")
@@ -22,6 +23,9 @@ REPO = "x-tokenomics-repo"
 EVERY = 30.0
 """Seconds between two writings of the file."""
 
+ADD_UP = 300.0
+"""Seconds between two times that what came is added up for reports."""
+
 
 class Session:
     """file: None where the configuration wants none."""
@@ -29,7 +33,7 @@ class Session:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.file: SessionFile | None = None
-        self.written = 0.0
+        self.written = self.added_up = 0.0
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Says at which commit a request was made. What goes wrong here holds up nothing."""
@@ -60,7 +64,7 @@ class Session:
         if not services.config.ledger.enabled:
             return
         git = await services.git.context(services.directory)
-        self.written = services.clock()
+        self.written = self.added_up = services.clock()
         self.file = SessionFile(services.config.dir, services.instance, services.now(), git)
         await self._do(self.file.start)
 
@@ -79,6 +83,9 @@ class Session:
             self.written = now
             file, moment = self.file, self.services.now()
             await self._do(lambda: file.write(moment))
+        if self.file is not None and now - self.added_up >= ADD_UP:
+            self.added_up = now
+            await self._do(lambda: keep_current(self.services.config.dir / "ledger.db"))
 
     async def close(self) -> None:
         """After the last row is in the ledger, and before it is closed."""

@@ -141,6 +141,12 @@ def facts(path: Path, *, progress: Progress | None = None) -> Iterator[sqlite3.C
         ) from error
 
 
+def keep_current(path: Path) -> None:
+    """Adds up what is worth it, so that whoever asks next need not wait for it. Raises LedgerError."""
+    with facts(path):
+        pass
+
+
 def source(filter: Filter) -> tuple[str, list[str | int]]:
     """What to select from: the facts that fit the filter, in parentheses, and its values. Raises ValueError.
 
