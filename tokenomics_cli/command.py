@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from tokenomics_cli.errors import WrongUsage
+from tokenomics_cli.help_page import RARE, FittingCommand, HelpAllFlag
 
 if TYPE_CHECKING:
     from tokenomics_core.config import Config
@@ -25,13 +26,21 @@ if TYPE_CHECKING:
 
 ConfigFlag = Annotated[
     str | None,
-    typer.Option("--config", metavar="PATH", help="Config file, instead of the first one found."),
+    typer.Option(
+        "--config", metavar="PATH", help="Config file, instead of the first one found.", rich_help_panel=RARE
+    ),
 ]
 DbFlag = Annotated[
-    str | None, typer.Option("--db", metavar="PATH", help="Token database, instead of storage.db_path.")
+    str | None,
+    typer.Option(
+        "--db", metavar="PATH", help="Token database, instead of storage.db_path.", rich_help_panel=RARE
+    ),
 ]
 DirFlag = Annotated[
-    str | None, typer.Option("--dir", metavar="PATH", help="Data directory, instead of ~/.tokenomics.")
+    str | None,
+    typer.Option(
+        "--dir", metavar="PATH", help="Data directory, instead of ~/.tokenomics.", rich_help_panel=RARE
+    ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -152,7 +161,7 @@ def command(
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        app.command(name, **settings)(_with_global_flags(function))
+        app.command(name, **{"cls": FittingCommand} | settings)(_with_global_flags(function))
         return function
 
     return register
@@ -165,6 +174,7 @@ def _with_global_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(ctx: typer.Context, **values: Any) -> Any:
         invocation: Invocation = ctx.find_root().obj
         invocation.take(**{flag: values.pop(flag) for flag in _GLOBAL})
+        values.pop("help_all")
         invocation.start()
         return function(invocation, **values)
 
@@ -172,7 +182,8 @@ def _with_global_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     context = inspect.Parameter("ctx", kind, annotation=typer.Context)
     own = [parameter.replace(kind=kind) for parameter in own]
     shared = [inspect.Parameter(flag, kind, default=None, annotation=hint) for flag, hint in _GLOBAL.items()]
-    parameters = [context, *own, *shared]
+    help_all = inspect.Parameter("help_all", kind, default=False, annotation=HelpAllFlag)
+    parameters = [context, *own, *shared, help_all]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from tokenomics_cli.command import Invocation, command, new_app, print_json
 from tokenomics_cli.errors import CommandError
+from tokenomics_cli.help_page import RARE, FittingCommand
 from tokenomics_cli.place_flags import TLS_WORDS, HostFlag, PortFlag, TlsFlag
 from tokenomics_cli.shells import SHELLS, script
 
@@ -25,9 +25,7 @@ app = new_app("Print or write what an agent needs to use the gateway.")
 _OUTPUTS = (*SHELLS, "dotenv", "json")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-AgentArgument = Annotated[
-    str, typer.Argument(metavar="[AGENT]", help="The agent it is for, such as codex; any program without it.")
-]
+AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", hidden=True)]
 TokenFlag = Annotated[
     str,
     typer.Option("--token", metavar="TOKEN", help="Wrapper token. Better: $TOKENOMICS_KEY, which ps hides."),
@@ -43,14 +41,28 @@ ProviderFlag = Annotated[
 ]
 ViaFlag = Annotated[str, typer.Option("--via", metavar="WAY", help="base-url, proxy or both.")]
 LoginFlag = Annotated[
-    bool, typer.Option("--own-login", help="The agent keeps the login it has (with --via proxy).")
+    bool,
+    typer.Option(
+        "--own-login", help="The agent keeps the login it has (with --via proxy).", rich_help_panel=RARE
+    ),
 ]
 InsecureFlag = Annotated[
-    bool, typer.Option("--insecure", help="Node checks no certificates at all; trust the CA instead.")
+    bool,
+    typer.Option(
+        "--insecure", help="Node checks no certificates at all; trust the CA instead.", rich_help_panel=RARE
+    ),
 ]
-KeyNameFlag = Annotated[str, typer.Option("--env-key", metavar="NAME", help="Own variable for the token.")]
+KeyNameFlag = Annotated[
+    str, typer.Option("--env-key", metavar="NAME", help="Own variable for the token.", rich_help_panel=RARE)
+]
 UrlNameFlag = Annotated[
-    str, typer.Option("--env-base-url", metavar="NAME", help="Own variable for the URL (with --env-key).")
+    str,
+    typer.Option(
+        "--env-base-url",
+        metavar="NAME",
+        help="Own variable for the URL (with --env-key).",
+        rich_help_panel=RARE,
+    ),
 ]
 OutputFlag = Annotated[
     str, typer.Option("--output", metavar="FORM", help="shell, bash, zsh, fish, powershell, dotenv or json.")
@@ -61,7 +73,7 @@ FileFlag = Annotated[
 ]
 
 
-class _InitCommand(TyperCommand):
+class _InitCommand(FittingCommand):
     """Takes --tls=true and --tls=false, too, wherever they stand."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -88,7 +100,8 @@ def init(
     dotenv: DotenvFlag = ".env",
     agent: FileFlag = "",
 ) -> None:
-    """Print or write what an agent needs to use the gateway. Nothing is started.
+    """Print or write what an agent, such as codex, needs to use the gateway; without AGENT, what any program
+    does. Nothing is started.
 
     \b
     eval "$(tokenomics-cli init)"

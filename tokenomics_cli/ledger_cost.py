@@ -25,7 +25,7 @@ CommitFlag = Annotated[
     typer.Option(
         "--commit",
         metavar="RANGE",
-        help="Only these commits: HEAD, HEAD~5.., main..topic, as git log has it.",
+        help="Only these: HEAD, HEAD~5.., main..topic.",
     ),
 ]
 PrFlag = Annotated[
@@ -33,15 +33,14 @@ PrFlag = Annotated[
     typer.Option(
         "--pr",
         metavar="BASE",
-        help="The commits that are on this branch and not on BASE, as in a pull request.",
+        help="Those of this branch that BASE has not.",
     ),
 ]
 ToNextFlag = Annotated[
     bool | None,
     typer.Option(
         "--to-next/--at-head",
-        help="Count cost to the commit that was made next (default with --pr), or to the one that was checked"
-        " out (default otherwise).",
+        help="Count to the commit made next (default with --pr).",
     ),
 ]
 
@@ -57,17 +56,10 @@ def cost(
 ) -> None:
     """Show what each commit and each branch cost. Call it in the repository.
 
-    A request belongs to the commit that was checked out when it began. That is what the ledger knows, and
-    what is shown as it is. The work that led to a commit was done before it, with its parent checked out:
-    --to-next counts a request to the commit that was made next on its branch. With --pr that is the default,
-    since otherwise the work on the first commit would be missing, and that after the last one counted.
-    With --to-next, work after which no commit was made yet has a line of its own.
-
-    Commits are listed parents first. What belongs to none of them has lines of its own, so that the lines add
-    up to the total.
+    A request belongs to the commit that was checked out when it began; with --to-next to the one made next
+    on its branch. The lines add up to the total.
 
     \b
-    tokenomics-cli ledger cost --commit HEAD~5..
     tokenomics-cli ledger cost --pr main
     tokenomics-cli ledger cost --branch feat/search --to-next --since 30d
     """

@@ -13,13 +13,17 @@ import typer
 
 from tokenomics_cli import completing
 from tokenomics_cli.errors import CommandError
+from tokenomics_cli.help_page import RARE
 
 if TYPE_CHECKING:
     from tokenomics_core.ledger.filters import Filter
 
 
-def _flag(name: str, metavar: str, help: str, offered: Callable[..., Any] | None = None) -> Any:
-    option = typer.Option(name, metavar=metavar, help=help, autocompletion=offered)
+def _flag(
+    name: str, metavar: str, help: str, offered: Callable[..., Any] | None = None, *, rare: bool = False
+) -> Any:
+    panel = RARE if rare else None
+    option = typer.Option(name, metavar=metavar, help=help, autocompletion=offered, rich_help_panel=panel)
     return Annotated[list[str] | None, option]
 
 
@@ -28,24 +32,30 @@ _TIMES: dict[str, Any] = {
         str, typer.Option("--since", metavar="TIME", help="From then on: 7d, 12h, 2026-01-31 (UTC).")
     ],
     "until": Annotated[
-        str, typer.Option("--until", metavar="TIME", help="Until then; of a day, its end is meant.")
+        str,
+        typer.Option(
+            "--until", metavar="TIME", help="Until then; of a day, its end is meant.", rich_help_panel=RARE
+        ),
     ],
 }
 _WORDS: dict[str, Any] = {
     "models": _flag("--model", "NAME", "Only this model; gpt-4* for all that begin so.", completing.models),
-    "providers": _flag("--provider", "NAME", "Only this provider.", completing.providers),
+    "providers": _flag("--provider", "NAME", "Only this provider.", completing.providers, rare=True),
     "tokens": _flag(
         "--token", "HASH", "Only this token: its hash, or the beginning of it.", completing.token_hashes
     ),
     "branches": _flag("--branch", "NAME", "Only this branch."),
     "sessions": _flag("--session", "ID", "Only this session, as X-Session-ID named it.", completing.sessions),
-    "statuses": _flag("--status", "CODE", "Only this status: 200, or 4xx."),
-    "refusals": _flag("--refusal", "REASON", "Only requests refused for this reason; * for any."),
+    "statuses": _flag("--status", "CODE", "Only this status: 200, or 4xx.", rare=True),
+    "refusals": _flag("--refusal", "REASON", "Only requests refused for this reason; * for any.", rare=True),
     "tags": _flag("--tag", "NAME=VALUE", "Only with this metadata, such as team=blue."),
 }
 _COMMITS: dict[str, Any] = {
     "commits": _flag(
-        "--commit", "HASH", "Only this commit: a hash, or a range such as HEAD~5.. in a repository."
+        "--commit",
+        "HASH",
+        "Only this commit: a hash, or a range such as HEAD~5.. in a repository.",
+        rare=True,
     )
 }
 _HASH = re.compile(r"[0-9a-fA-F]{4,40}")

@@ -11,6 +11,7 @@ import typer
 from tokenomics_cli.command import Invocation, JsonFlag, print_json
 from tokenomics_cli.counting import have_counters, with_counters
 from tokenomics_cli.errors import CommandError
+from tokenomics_cli.help_page import RARE
 from tokenomics_cli.token_text import counted
 from tokenomics_cli.usage_text import amount, plain, print_table
 
@@ -25,6 +26,7 @@ AlsoFlag = Annotated[
         "--also",
         metavar="PATH",
         help="The ledger of another machine on the same Redis; give each of them.",
+        rich_help_panel=RARE,
     ),
 ]
 
@@ -43,7 +45,12 @@ PublicKeyFlag = Annotated[
 ]
 HeadFlag = Annotated[
     list[str] | None,
-    typer.Option("--head", metavar="FILE", help="A head that was kept elsewhere, or a session file."),
+    typer.Option(
+        "--head",
+        metavar="FILE",
+        help="A head that was kept elsewhere, or a session file.",
+        rich_help_panel=RARE,
+    ),
 ]
 PrintHeadFlag = Annotated[
     bool, typer.Option("--print-head", help="Print the last signed head, to be kept elsewhere.")

@@ -121,10 +121,7 @@ def try_out(
 ) -> None:
     """Show what would happen to a request: where it would go, what rules find in it, and what would be sent.
 
-    Nothing is sent or counted. Budgets are asked as if nothing of them was used. Without --path the format is
-    told by the body: contents is Gemini's; messages is Anthropic's when system, stop_sequences, thinking,
-    blocks such as tool_use or a model named claude... stand there, else OpenAI's chat; input is OpenAI's
-    responses, or its embeddings when the model or a member says so; prompt is the legacy completions.
+    Nothing is sent or counted; budgets are asked as if nothing of them was used.
 
     \b
     tokenomics-cli policy test --policy policy.json --request request.json

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tokenomics_cli.command import Invocation, command, new_app
+from tokenomics_cli.help_page import RARE
 from tokenomics_cli.place_flags import HostFlag, PortFlag, TlsCommand, TlsFlag
 
 app = new_app("Run a command whose requests go through the gateway.")
@@ -20,10 +21,11 @@ class ViaWord(StrEnum):
     both = "both"
 
 
-WordsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="COMMAND [ARGS]", help="What to run, and its own arguments.")
+WordsArgument = Annotated[list[str] | None, typer.Argument(metavar="COMMAND [ARGS]", hidden=True)]
+ViaFlag = Annotated[
+    ViaWord | None,
+    typer.Option("--via", metavar="WAY", help="base-url, proxy or both; else what works best for it."),
 ]
-ViaFlag = Annotated[ViaWord | None, typer.Option("--via", help="Instead of what works best for the command.")]
 BudgetFlag = Annotated[
     str, typer.Option("--budget", metavar="USD", help="What this run may cost, such as 2.50.")
 ]
@@ -33,43 +35,59 @@ PolicyFlag = Annotated[
     typer.Option(
         "--policy",
         metavar="JSON|@FILE",
-        help="Of this run; what is no whole policy is laid over the default.",
+        help="Of this run, laid over the default.",
     ),
 ]
-SessionFlag = Annotated[
-    str, typer.Option("--session", metavar="NAME", help="The session that the requests belong to.")
-]
+SessionFlag = Annotated[str, typer.Option("--session", metavar="NAME", help="The session of its requests.")]
 ProviderFlag = Annotated[
-    str, typer.Option("--provider", metavar="NAME", help="The provider that the command is meant for.")
+    str,
+    typer.Option(
+        "--provider", metavar="NAME", help="The provider that the command is meant for.", rich_help_panel=RARE
+    ),
 ]
 TokenFlag = Annotated[
     str,
-    typer.Option("--token", metavar="TOKEN", help="An existing token; $TOKENOMICS_KEY is safer than a flag."),
+    typer.Option("--token", metavar="TOKEN", help="An existing one; safer in $TOKENOMICS_KEY."),
 ]
 UrlFlag = Annotated[
     str,
     typer.Option(
-        "--proxy-url", metavar="URL", help="A gateway that runs elsewhere; default $TOKENOMICS_PROXY_URL."
+        "--proxy-url",
+        metavar="URL",
+        help="A gateway that runs elsewhere; default $TOKENOMICS_PROXY_URL.",
+        rich_help_panel=RARE,
     ),
 ]
 EnvKeyFlag = Annotated[
     str,
-    typer.Option("--env-key", metavar="NAME", help="With --env-base-url: the variable that gets the token."),
+    typer.Option(
+        "--env-key",
+        metavar="NAME",
+        help="With --env-base-url: the variable that gets the token.",
+        rich_help_panel=RARE,
+    ),
 ]
 EnvUrlFlag = Annotated[
     str,
     typer.Option(
-        "--env-base-url", metavar="NAME", help="With --env-key: the variable that gets the gateway's URL."
+        "--env-base-url",
+        metavar="NAME",
+        help="With --env-key: the variable that gets the gateway's URL.",
+        rich_help_panel=RARE,
     ),
 ]
 LoginFlag = Annotated[
-    bool, typer.Option("--own-login", help="The agent keeps its login; implies --via proxy.")
+    bool,
+    typer.Option("--own-login", help="The agent keeps its login; implies --via proxy.", rich_help_panel=RARE),
 ]
 PrintFlag = Annotated[bool, typer.Option("--print-env", help="Show on stderr what the command is given.")]
 DryFlag = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 KeepFlag = Annotated[bool, typer.Option("--keep", help="Leave the gateway running afterwards.")]
 KeepKeysFlag = Annotated[
-    bool, typer.Option("--keep-keys", help="Leave the real keys of other providers in the environment.")
+    bool,
+    typer.Option(
+        "--keep-keys", help="Leave the real keys of other providers in the environment.", rich_help_panel=RARE
+    ),
 ]
 
 
@@ -96,13 +114,12 @@ def run(
     print_env: PrintFlag = False,
     dry_run: DryFlag = False,
 ) -> int:
-    """Run a command whose requests go through the gateway, and say what they came to.
+    """Run a command through the gateway, and say what its requests came to.
 
-    A gateway is found or started, a token is made for this run, and both are gone afterwards. The exit code
-    is the command's; 128 and the signal's number when one ended it.
+    A gateway is found or started and a token made for it; both are gone afterwards. The exit code is the
+    command's, or 128 and a signal's number.
 
     \b
-    tokenomics-cli run claude -p "hello"
     tokenomics-cli run --budget 2.50 --session nightly codex exec "fix the tests"
     tokenomics-cli run --via proxy -- python agent.py --verbose
     """

@@ -45,7 +45,7 @@ HashFlag = Annotated[
     typer.Option(
         "--hash",
         metavar="HASH",
-        help="The token's hash, or at least 8 characters of its beginning.",
+        help="The hash, or its first 8 characters or more.",
         autocompletion=completing.token_hashes,
     ),
 ]
@@ -168,7 +168,7 @@ def update(
     reset_usage: ResetFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Change a token's policy, expiry, label, state or usage. It holds for the next request.
+    """Change a token: its policy, expiry, label, state or usage.
 
     A policy that is complete by itself replaces the old one; one that is not changes the fields it names, and
     null removes a field. --replace and --merge say which is meant.

@@ -3,8 +3,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from tests.cli.program import Program
 from tests.support.environment import BIN
@@ -23,6 +27,46 @@ def test_help_names_every_command(program: Program, words: list[str]) -> None:
         assert command.summary.split()[0] in done.stdout
     for flag in ("--config", "--db", "--dir"):
         assert flag in done.stdout
+
+
+def pages(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Each command with its help on a terminal of 80 columns; of a group without its own."""
+    context = command.make_context(path[-1], ["--help"], resilient_parsing=True, terminal_width=80)
+    names = command.list_commands(context) if hasattr(command, "list_commands") else ()
+    for name in names:
+        yield from pages(command.get_command(context, name), (*path, name))
+    if not names:
+        yield " ".join(path), command.get_help(context)
+
+
+def test_help_fits_a_screen() -> None:
+    found = [
+        (name, text.count("\n") + 1)
+        for name, command in COMMANDS.items()
+        for name, text in pages(get_command(import_module(command.module).app), (name,))
+    ]
+    assert len(found) > 45
+    assert [(name, lines) for name, lines in found if lines > 24] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "rare"),
+    [
+        (["token", "update"], ["--config", "--db", "--dir"]),
+        (["ledger", "summary"], ["--until", "--commit", "--dir"]),
+        (["run"], ["--proxy-url", "--keep-keys", "--dir"]),
+    ],
+)
+def test_what_is_rare_is_named_and_explained_when_asked(
+    program: Program, words: list[str], rare: list[str]
+) -> None:
+    brief, full = program.run(*words, "--help"), program.run(*words, "--help-all")
+    assert (brief.returncode, brief.stderr, full.returncode, full.stderr) == (0, "", 0, "")
+    assert "--help-all" in brief.stdout
+    for flag in rare:
+        assert flag in brief.stdout.replace("\n", " ")
+        assert f"\n  {flag} " not in brief.stdout
+        assert f"\n  {flag} " in full.stdout
 
 
 @pytest.mark.parametrize("words", [["token", "create", "--help"], ["token", "create", "-h"]])
