@@ -80,6 +80,10 @@ LoginFlag = Annotated[
     bool,
     typer.Option("--own-login", help="The agent keeps its login; implies --via proxy.", rich_help_panel=RARE),
 ]
+InsecureFlag = Annotated[
+    bool,
+    typer.Option("--insecure", help="Node checks no certificates at all.", rich_help_panel=RARE),
+]
 PrintFlag = Annotated[bool, typer.Option("--print-env", help="Show on stderr what the command is given.")]
 DryFlag = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 KeepFlag = Annotated[bool, typer.Option("--keep", help="Leave the gateway running afterwards.")]
@@ -109,6 +113,7 @@ def run(
     env_key: EnvKeyFlag = "",
     env_base_url: EnvUrlFlag = "",
     own_login: LoginFlag = False,
+    insecure: InsecureFlag = False,
     keep: KeepFlag = False,
     keep_keys: KeepKeysFlag = False,
     print_env: PrintFlag = False,
@@ -141,6 +146,7 @@ def run(
         port=port,
         tls=tls,
         own_login=own_login,
+        insecure=insecure,
         keep=keep,
         keep_keys=keep_keys,
         print_env=print_env,

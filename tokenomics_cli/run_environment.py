@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tokenomics_cli.command import Invocation
@@ -29,15 +30,17 @@ def agent_environment(
     env_key: str,
     env_base_url: str,
     own_login: bool,
+    insecure: bool,
 ) -> AgentEnvironment:
-    """What the command gets. ours: the gateway's CA is that of the data directory. Raises CommandError."""
+    """What the command gets. ours: the gateway's CA is that of the data directory. insecure: Node checks no
+    certificate. Raises CommandError."""
     from tokenomics_core.agents import environment
     from tokenomics_core.certificates import ensure_agent_bundle
 
     ca = invocation.config.server.tls.cert_dir / "ca.crt"
     known = ours and ca.exists()
     try:
-        return environment.agent_environment(
+        found = environment.agent_environment(
             profile,
             via=via,
             gateway_url=url,
@@ -53,6 +56,8 @@ def agent_environment(
         )
     except environment.AgentError as error:
         raise CommandError(str(error)) from None
+    unchecked = {"NODE_TLS_REJECT_UNAUTHORIZED": "0"} if insecure else {}
+    return replace(found, variables={**found.variables, **unchecked})
 
 
 def secrets(invocation: Invocation, catalogue: Catalogue, policy: str) -> set[str]:

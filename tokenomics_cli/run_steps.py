@@ -52,6 +52,7 @@ class Asked:
     port: int | None
     tls: bool | None
     own_login: bool
+    insecure: bool
     keep: bool
     keep_keys: bool
     print_env: bool
@@ -165,6 +166,7 @@ def describe(invocation: Invocation, asked: Asked) -> int:
         env_key=asked.env_key,
         env_base_url=asked.env_base_url,
         own_login=asked.own_login,
+        insecure=asked.insecure,
     )
     how = "given" if asked.proxy_url else "runs already" if found else "would be started"
     print(f"Gateway:  {url} ({how})")
@@ -228,6 +230,7 @@ def _child(plan: Plan, policy: str, way: Way, token: RunToken) -> int:
         env_key=asked.env_key,
         env_base_url=asked.env_base_url,
         own_login=asked.own_login,
+        insecure=asked.insecure,
     )
     removed = _removed(plan, policy, agent.variables)
     if asked.print_env:

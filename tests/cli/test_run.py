@@ -78,7 +78,9 @@ def test_no_real_key_is_left_to_the_command(home: Home) -> None:
     assert given["OPENAI_API_KEY"] == given["TOKENOMICS_KEY"]
     assert given["TOKENOMICS_KEY"].startswith("tkn_")
     assert given["OPENAI_BASE_URL"] == f"{home.url}/v1"
-    kept = json.loads(run(home, "--keep-keys", *AGENT, "--show-env").stdout)
+    assert "NODE_TLS_REJECT_UNAUTHORIZED" not in given
+    kept = json.loads(run(home, "--keep-keys", "--insecure", *AGENT, "--show-env").stdout)
+    assert kept["NODE_TLS_REJECT_UNAUTHORIZED"] == "0"
     assert (kept["GROQ_API_KEY"], kept["OPENAI_API_KEY"][:4]) == (KEYS["GROQ_API_KEY"], "tkn_")
     shown = run(home, "--print-env", *AGENT)
     assert f"  OPENAI_BASE_URL={home.url}/v1\n" in shown.stderr
