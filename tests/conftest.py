@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -23,6 +24,9 @@ PROXIES = pytest.StashKey[list[Proxy]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[PROXIES] = []
+    # What a shell starts in the background ignores Ctrl-C, and so does all that it starts; tests press it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

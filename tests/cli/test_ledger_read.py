@@ -137,6 +137,7 @@ def test_groups(some: Program) -> None:
     assert cells(ok(some, "summary", "--group-by", "refusal"))[1][0] == "-"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "count"),
     [

@@ -80,6 +80,7 @@ REFUSED: list[tuple[str, Json, Json]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("policy", "request_body"), [case[1:] for case in REFUSED], ids=[c[0] for c in REFUSED]
 )
@@ -108,6 +109,7 @@ SENT: list[tuple[str, Json, str]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("format", "stream"), [(OPENAI, False), (OPENAI, True), (ANTHROPIC, True), (GEMINI, False)]
 )

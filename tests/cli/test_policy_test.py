@@ -243,6 +243,7 @@ def test_what_nothing_changes_leaves_byte_for_byte(program: Program) -> None:
     assert (again["body"], again["session"]) == (raw, "s1")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("request_text", "path", "dialect"),
     [

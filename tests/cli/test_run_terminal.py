@@ -85,6 +85,7 @@ def test_two_runs_share_a_gateway_and_the_last_one_ends_it(home: Home) -> None:
         assert not process.alive
 
 
+@pytest.mark.long
 def test_a_killed_run_does_not_leave_its_gateway(home: Home) -> None:
     with terminal(home, "run", *AGENT, "--wait", **KEYS) as window:
         window.wait_for("waiting")

@@ -244,6 +244,7 @@ def spend(where: Settings, folder: Path, name: str, results: multiprocessing.Que
     results.put(asyncio.run(run()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["alone", "cluster"])
 async def test_two_machines_keep_one_budget(
     kind: str, redis_alone: RedisServer, redis_nodes: RedisNodes, tmp_path: Path

@@ -96,6 +96,7 @@ def beside(start_proxy: StartProxy, make_proxy: StartProxy) -> Iterator[tuple[Pr
         yield first, second
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", OPEN)
 def test_another_gateway_settles_for_one_that_is_gone(
     beside: tuple[Proxy, Proxy], fake_provider: FakeProvider, kind: str

@@ -339,6 +339,7 @@ def test_redirect_is_not_followed(proxy: Proxy, fake_provider: FakeProvider, tok
 # Answers that come late, in part, or never.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "step",
     [

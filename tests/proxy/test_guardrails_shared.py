@@ -73,6 +73,7 @@ def test_two_gateways_share_a_conversation(
         assert base64.b64encode(value.encode()).decode() not in stored
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("format", FORMATS, ids=by_name)
 def test_nothing_is_sent_while_placeholders_cannot_be_agreed_on(
     pair: tuple[Proxy, Proxy], server: RedisServer, fake_provider: FakeProvider, format: Format

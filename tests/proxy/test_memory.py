@@ -46,6 +46,7 @@ def all_text(folder: Path) -> str:
     return "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", [RESTORING, MASKING], ids=["restored", "masked"])
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)

@@ -170,6 +170,7 @@ def test_attempts(
         assert (after.status, after.version, after.socket) == (200, version, outcome.socket)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 @pytest.mark.parametrize(
     "name", ["503 until the fallback", "all break off", "errors, then a break", "all answer with an error"]
