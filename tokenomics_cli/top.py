@@ -96,7 +96,10 @@ def _watch(invocation: Invocation, ask: Ask, every: float) -> None:
                     at = max(0, min(at + (1 if key in _DOWN else -1), len(view.items) - 1))
                     chosen, message = _identity(view.items[at] if view.items else None), ""
                 elif key in ("f", "u") and view.items:
-                    message = _change(ask, view.items[at], freeze=key == "f")
+                    try:
+                        message = _change(ask, view.items[at], freeze=key == "f")
+                    except CountersUnavailable as error:
+                        message = str(error)
                     chosen, due = _identity(view.items[at]), 0.0
             if time.monotonic() >= due:
                 try:

@@ -17,6 +17,7 @@ from tokenomics_cli.gateway_process import running
 from tokenomics_core.counters.question import Freeze, Used
 from tokenomics_core.counters.store import Counters
 from tokenomics_core.ledger.database import LedgerError, read_rows
+from tokenomics_core.ledger.recent import Recent, recent
 from tokenomics_core.ledger.row import Row, timestamp
 from tokenomics_core.meter.dashboard import budgets_of, views_of
 from tokenomics_core.meter.overview import overview
@@ -24,7 +25,7 @@ from tokenomics_core.policy import PolicyError
 from tokenomics_core.tokens import TokenRecord
 
 LATEST = 1000
-"""Rows of the ledger that are looked at for the last minute and the last refusals."""
+"""Rows of the ledger that are looked at for the last refusals."""
 
 _MINUTE = timedelta(minutes=1)
 _TOKEN_SPENT = "usd:total"
@@ -128,14 +129,14 @@ def read_view(invocation: Invocation, ask: Ask) -> View:
         used = ask(lambda counters: counters.usage(now=milliseconds))
         frozen = ask(lambda counters: counters.frozen(now=milliseconds))
     rows: list[Row] = []
-    trouble = ""
+    minute, trouble = Recent(), ""
     ledger = config.dir / "ledger.db"
     try:
         if ledger.exists():
+            minute = recent(ledger, now - _MINUTE)
             rows = list(read_rows(ledger, limit=LATEST))
     except LedgerError as error:
         trouble = str(error)
-    recent = [row for row in rows if row.ended_at >= now - _MINUTE]
     session_budget = config.session.default_budget_usd
     return View(
         now,
@@ -143,20 +144,18 @@ def read_view(invocation: Invocation, ask: Ask) -> View:
         version,
         open_requests(_get(url, "/metrics").decode(errors="replace")) if url else None,
         _totals(url),
-        rate_of(recent),
+        rate_of(minute),
         [
-            *_tokens(records, used, frozen, recent, now, session_budget),
-            *_sessions(records, used, frozen, recent, session_budget),
+            *_tokens(records, used, frozen, minute, now, session_budget),
+            *_sessions(records, used, frozen, minute, session_budget),
         ],
         [row for row in rows if row.refusal][-5:][::-1],
         trouble,
     )
 
 
-def rate_of(recent: Sequence[Row]) -> Rate:
-    tokens = sum(row.input_tokens + row.output_tokens for row in recent)
-    cost = sum((row.cost_usd for row in recent if row.cost_usd is not None), Decimal(0))
-    return Rate(len(recent), tokens / _MINUTE.total_seconds(), cost)
+def rate_of(minute: Recent) -> Rate:
+    return Rate(minute.requests.total(), minute.tokens / _MINUTE.total_seconds(), minute.cost)
 
 
 def open_requests(metrics: str) -> int | None:
@@ -173,7 +172,7 @@ def _tokens(
     records: Iterable[TokenRecord],
     used: Sequence[Used],
     frozen: Sequence[Freeze],
-    recent: Sequence[Row],
+    minute: Recent,
     now: datetime,
     session_budget: Decimal | None,
 ) -> list[Item]:
@@ -193,7 +192,7 @@ def _tokens(
                 record.label,
                 sum(each.used for each in own if each.key == _TOKEN_SPENT),
                 max(percents, default=None),
-                sum(row.token_hash == record.hash for row in recent),
+                sum(count for (token, _), count in minute.requests.items() if token == record.hash),
                 closed.get(record.hash),
             )
         )
@@ -204,7 +203,7 @@ def _sessions(
     records: Sequence[TokenRecord],
     used: Sequence[Used],
     frozen: Sequence[Freeze],
-    recent: Sequence[Row],
+    minute: Recent,
     session_budget: Decimal | None,
 ) -> list[Item]:
     labels = {record.hash: record.label for record in records}
@@ -215,7 +214,7 @@ def _sessions(
             labels.get(view.token, ""),
             view.spent,
             None if view.budget is None else view.percentage_used,
-            sum((row.token_hash, row.session_id) == (view.token, view.id) for row in recent),
+            minute.requests[view.token, view.id],
             view.freeze,
         )
         for view in views_of(used, frozen, budgets_of(records, session_budget))

@@ -19,7 +19,7 @@ import orjson
 
 from tokenomics_core.ledger.chain import HEAD, Head, Older, chunks
 from tokenomics_core.ledger.chain_state import Writer
-from tokenomics_core.ledger.database import LedgerError
+from tokenomics_core.ledger.database import cannot
 
 Kind = Literal["edited", "dropped", "reordered", "cut", "added", "signature", "replaced"]
 Progress = Callable[[int, int], None]
@@ -272,9 +272,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             db.execute("BEGIN")
             yield db
     except sqlite3.Error as error:
-        raise LedgerError(
-            f"cannot read the ledger {path}: {error}; check that it is a ledger, its owner and mode"
-        ) from error
+        raise cannot("read", path, error) from error
 
 
 def has_heads(db: sqlite3.Connection) -> bool:

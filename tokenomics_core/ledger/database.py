@@ -171,7 +171,7 @@ def open_for_writing(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
     try:
         return open_file(path, _MIGRATIONS, busy_timeout=busy_timeout)
     except (OSError, sqlite3.Error) as error:
-        raise _cannot("open", path, error) from error
+        raise cannot("open", path, error) from error
     except NewerFile as error:
         raise LedgerError(str(error)) from None
 
@@ -245,7 +245,7 @@ def read_rows(
             for record in db.execute(query, values):
                 yield Row.from_record(record)
     except sqlite3.Error as error:
-        raise _cannot("read", path, error) from error
+        raise cannot("read", path, error) from error
 
 
 @contextmanager
@@ -255,10 +255,11 @@ def opened(path: Path, *, busy_timeout: float = 5.0) -> Iterator[sqlite3.Connect
         try:
             yield db
         except sqlite3.Error as error:
-            raise _cannot("use", path, error) from error
+            raise cannot("use", path, error) from error
 
 
-def _cannot(verb: str, path: Path, error: Exception) -> LedgerError:
+def cannot(verb: str, path: Path, error: Exception) -> LedgerError:
+    """What to raise for an error of SQLite or the system; verb: what was tried with the file."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return LedgerError(
         f"cannot {verb} the ledger {path}: {reason}; check that it is a ledger, and its owner, mode and disk"

@@ -16,7 +16,7 @@ from decimal import Clamped, Context, Decimal, Inexact, InvalidOperation, Overfl
 from functools import lru_cache
 from pathlib import Path
 
-from tokenomics_core.ledger.database import LedgerError, opened
+from tokenomics_core.ledger.database import cannot, opened
 from tokenomics_core.ledger.filters import Filter
 from tokenomics_core.ledger.row import COLUMNS, timestamp
 from tokenomics_core.private_files import private_file
@@ -136,9 +136,7 @@ def facts(path: Path, *, progress: Progress | None = None) -> Iterator[sqlite3.C
         with closing(_connected(path, progress)) as db:
             yield db
     except sqlite3.Error as error:
-        raise LedgerError(
-            f"cannot read the ledger {path}: {error}; check that it is a ledger, and its owner and mode"
-        ) from error
+        raise cannot("read", path, error) from error
 
 
 def keep_current(path: Path) -> None:

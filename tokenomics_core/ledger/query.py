@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tokenomics_core.ledger.database import LedgerError
+from tokenomics_core.ledger.database import cannot
 from tokenomics_core.ledger.facts import EXACT, SUMS, TOTALS, Progress, current, facts, money, source
 from tokenomics_core.ledger.filters import Filter
 from tokenomics_core.ledger.groups import Group
@@ -238,17 +238,11 @@ def _reading(path: Path) -> sqlite3.Connection:
         current(path)
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except sqlite3.Error as error:
-        raise _cannot(path, error) from error
+        raise cannot("read", path, error) from error
 
 
 def _all(db: sqlite3.Connection, path: Path, query: str, values: Sequence[str | int]) -> list[Any]:
     try:
         return db.execute(query, values).fetchall()
     except sqlite3.Error as error:
-        raise _cannot(path, error) from error
-
-
-def _cannot(path: Path, error: Exception) -> LedgerError:
-    return LedgerError(
-        f"cannot read the ledger {path}: {error}; check that it is a ledger, and its owner and mode"
-    )
+        raise cannot("read", path, error) from error
