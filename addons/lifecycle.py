@@ -16,7 +16,7 @@ from tokenomics_core.certificates import combine_own_certificate, ensure_bundle
 from tokenomics_core.config import ConfigError
 from tokenomics_core.counters import CountersUnavailable
 from tokenomics_core.events import server_start
-from tokenomics_core.heap import settle_heap
+from tokenomics_core.heap import settle_collector, settle_heap
 from tokenomics_core.ledger import clean
 
 log = logging.getLogger("tokenomics")
@@ -97,6 +97,7 @@ class Lifecycle:
         await self._open_counters()
         await self.session.rebuild()
         await self._announce()
+        settle_collector()
         self.keeper = asyncio.create_task(self._keep(), name="leases")
 
     async def _announce(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -124,11 +123,6 @@ class _Ready:
         self.first = first
 
     def running(self) -> None:
-        # Flows are full of cycles: the collector would look through all that was loaded at start, often.
-        gc.freeze()
-        # A pass holds up the loop: 1 ms for 2,000 objects, and 5 ms for what was in use in five of them. What
-        # was in use then is garbage later: at 200 requests a second it is looked for every 40 s.
-        gc.set_threshold(2_000, 4, 100)
         config = self.config
         base = base_url(config)
         ca = config.server.tls.cert_dir / "ca.crt"
