@@ -111,6 +111,7 @@ def test_warnings(program: Program) -> None:
     assert check(program, POLICY, "--strict").returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "policy",
     [

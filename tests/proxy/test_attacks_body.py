@@ -230,6 +230,7 @@ def test_pipelined_flood(proxy: Proxy, fake_provider: FakeProvider, token: str) 
     fake_provider.script([{"do": "slow-first-byte", "delay": 5}])
     with connect(proxy) as line:
         line.send(chat_request(token))
+        fake_provider.wait(bool)
         with pytest.raises(OSError, match=CUT_OFF):
             line.flood(b"a" * MEGABYTE, 64)
     assert_serves(proxy, fake_provider, token)

@@ -53,6 +53,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHANGES)
 def test_change_of_the_script(start_proxy: Any, fake_provider: FakeProvider, name: str) -> None:
     proxy: ScriptCopy = start_proxy(kind=ScriptCopy)

@@ -208,6 +208,7 @@ def test_body(
     assert caller.ask(format).status == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 @pytest.mark.parametrize("format", CLIENTS, ids=lambda format: format.name)
 @pytest.mark.parametrize("name", TOKENS)

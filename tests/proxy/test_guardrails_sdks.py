@@ -18,6 +18,8 @@ from tests.support.clients import ClientRun
 from tests.support.proxy import Proxy
 from tests.support.ways import through
 
+pytestmark = pytest.mark.long
+
 NAME = '@@Zoë "the Fox" C:\\temp\\new\nO\'Néil\t👋 </b>@@'
 OTHER = '@@Ann "X" Lee@@'
 MAIL = "alice.liddell@wonderland.example"

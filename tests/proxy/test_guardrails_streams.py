@@ -160,6 +160,7 @@ MANNERS: dict[str, Json] = {
 SAY = 'hello there, héllo 👋 "quoted" \\ 12:30 a.b@ and <EMAIL_1> bob@ x. end'
 
 
+@pytest.mark.long
 @every_stream
 @pytest.mark.parametrize("manner", MANNERS)
 def test_what_no_rule_touches_is_the_same_bytes(

@@ -96,6 +96,7 @@ def logged(proxy: Proxy, caller: Caller, count: int = 1) -> list[Json]:
 # Where, and in which form.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [Apart, ApartMitmdump])
 @pytest.mark.parametrize("form", ["json", "text", "tokengate"])
 def test_requests_on_one_stream_and_messages_on_the_other(
