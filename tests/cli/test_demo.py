@@ -70,6 +70,7 @@ def test_every_step_goes_as_told(program: Program, temporary: Path) -> None:
     assert_nothing_left(program, temporary, done.stdout)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1), (signal.SIGHUP, 1)], ids=str
 )

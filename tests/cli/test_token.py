@@ -325,6 +325,7 @@ def test_update_of_the_rest(program: Program) -> None:
     assert changed["warnings"] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "error"),
     [

@@ -29,6 +29,7 @@ def ids(got: list[Got]) -> list[str]:
     return [each.headers["X-Event-ID"] for each in got]
 
 
+@pytest.mark.long
 def test_a_gateway_that_is_killed_in_the_middle(
     start_proxy: StartProxy, fake_provider: FakeProvider, target: Receiver
 ) -> None:

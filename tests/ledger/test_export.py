@@ -58,6 +58,7 @@ def test_no_rows_are_a_head_and_nothing_else() -> None:
     assert "".join(exported([], "jsonl")) == ""
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     synthetic.write(path, 12_000)

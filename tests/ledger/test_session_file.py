@@ -497,6 +497,7 @@ def test_a_folder_that_others_could_read_is_closed_to_them(dir):
     assert stat.S_IMODE((dir / "sessions").stat().st_mode) == 0o700
 
 
+@pytest.mark.long
 def test_a_reader_never_sees_half_a_file(dir):
     session = SessionFile(dir, INSTANCE, STARTED)
     session.start()

@@ -139,6 +139,7 @@ def test_memory_is_bounded():
     assert peak < 5 * LIMIT
 
 
+@pytest.mark.long
 def test_neither_small_events_nor_many_texts_fill_the_memory():
     capture = Capture("sse")
     tracemalloc.start()

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.clients import Outcome, run_client
 from tests.support.proxy import Proxy
 from tests.support.ways import through
-from tokenomics_core.config import load_config
-from tokenomics_core.tokens import TokenStore, hash_token, load_keys, new_token
 
 Json = dict[str, Any]
 
@@ -46,20 +42,9 @@ class Token:
 
 
 def create(gateway: Proxy, policy: Mapping[str, Any]) -> Token:
-    """A wrapper token, as the command line makes it, without the time that its process takes."""
-    path, home = str(gateway.folder / "config.yaml"), gateway.folder / "home"
-    config = load_config(
-        path=path, dir=str(gateway.dir), environ=gateway.environ, cwd=gateway.folder, home=home
-    )
-    keys = load_keys(config, gateway.environ, os.urandom)
-    store = TokenStore(config.storage.db_path, keys)
-    try:
-        key = new_token(os.urandom)
-        hash = hash_token(key, keys.hash_key)
-        store.create(hash, json.dumps(policy), now=datetime.now(UTC))
-    finally:
-        store.close()
-    return Token(key, hash)
+    """A wrapper token."""
+    made = gateway.create_token(policy)
+    return Token(made["token"], made["hash"])
 
 
 def update(gateway: Proxy, token_hash: str, change: Mapping[str, Any], *flags: str) -> None:

@@ -89,6 +89,7 @@ def cuts(gateway: Proxy, provider_server: FakeProvider) -> dict[tuple[str, str],
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("check", FINISHES)
 @pytest.mark.parametrize("unit", BUDGETS)
 def test_an_sdk_reads_to_the_end(

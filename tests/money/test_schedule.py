@@ -120,6 +120,7 @@ CASES = [
 
 
 # The others are among the long ones.
+@pytest.mark.long
 @pytest.mark.parametrize(("budget", "mix", "budgets"), CASES[:3:2])
 def test_clients_of_one_proxy(
     start_proxy: StartProxy, fake_provider: FakeProvider, budget: Budget, mix: Mix, budgets: dict[str, Any]

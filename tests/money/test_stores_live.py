@@ -88,6 +88,7 @@ def test_nothing_is_sent_while_it_is_away(
     assert fake_provider.records == []
 
 
+@pytest.mark.long
 def test_the_sdks_raise_an_error_of_the_server_and_go_on(
     gateway: Proxy, server: RedisServer, fake_provider: FakeProvider
 ) -> None:

@@ -47,6 +47,7 @@ REQUESTS = (
 CURL = ["https://api.openai.com/v1/chat/completions", "-H", "Content-Type: application/json"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("agent", "via", "command"),
     [

@@ -307,6 +307,7 @@ def test_reset_before_anything_was_sent_on(proxy: Proxy, fake_provider: FakeProv
     assert len(fake_provider.records) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [Proxy, MitmdumpProxy])
 def test_rapid_reset(start_proxy: Any, fake_provider: FakeProvider, kind: type[Proxy]) -> None:
     """Others are served meanwhile, and not one of the exchanges is left behind as if it were running."""

@@ -226,6 +226,7 @@ def test_token(
     assert fake_provider.records == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("format", CLIENTS, ids=lambda format: format.name)
 @pytest.mark.parametrize("name", KEYS)
 def test_key(

@@ -37,6 +37,7 @@ def signed_by(certificate: x509.Certificate, ca: Path) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_a_new_authority(tmp_path: Path, fake_provider: FakeProvider) -> None:
     with Proxy(tmp_path, fake_provider.url) as proxy:
         old = tmp_path / "old.crt"

@@ -198,6 +198,7 @@ def test_without_the_switch_there_is_no_such_field(proxy: Proxy) -> None:
         assert "server-timing" not in caller.ask().headers
 
 
+@pytest.mark.long
 def test_two_gateways_on_one_directory(
     start_proxy: StartProxy, make_proxy: StartProxy, fake_provider: FakeProvider
 ) -> None:

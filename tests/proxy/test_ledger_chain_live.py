@@ -44,6 +44,7 @@ def session_file(proxy: Proxy, run: str) -> dict[str, Any]:
     return said
 
 
+@pytest.mark.long
 def test_gateways_that_share_a_ledger(
     start_proxy: StartProxy, make_proxy: StartProxy, fake_provider: FakeProvider, tmp_path: Path
 ) -> None:

@@ -115,6 +115,7 @@ def test_requests_on_one_stream_and_messages_on_the_other(
     assert not (proxy.dir / "tokenomics.log").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [Apart, ApartMitmdump])
 def test_a_file_has_both_and_the_terminal_keeps_what_people_must_see(
     start_proxy: StartProxy, fake_provider: FakeProvider, kind: type[Apart]
@@ -211,6 +212,7 @@ def changed(proxy: Proxy, logging: Json, sign: str = "were reloaded") -> None:
     proxy.wait_for(proxy.log, lambda text: text.count(sign) > before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [Apart, ApartMitmdump])
 def test_sighup_changes_every_setting_at_once(
     start_proxy: StartProxy, fake_provider: FakeProvider, kind: type[Apart]

@@ -44,6 +44,7 @@ def refuses_connections(port: int) -> bool:
     return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stream_finishes(
     start_proxy: StartProxy, fake_provider: FakeProvider, number: signal.Signals
