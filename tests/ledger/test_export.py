@@ -7,6 +7,8 @@ import tracemalloc
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from tests.ledger import synthetic
 from tests.ledger.build import a_row
 from tokenomics_core.ledger import Row

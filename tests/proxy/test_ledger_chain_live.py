@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.program import Program
 from tests.fake_provider import FakeProvider
 from tests.ledger import json_schema
