@@ -1091,6 +1091,30 @@ async def listen(modes: list[str]) -> None:
     await _proxyserver().servers.update([ProxyMode.parse(mode) for mode in modes])
 
 
+def serving() -> None:
+    """From here on mitmproxy ends at an error of starting itself, and not at one that a request logs.
+
+    Requests are served while the last of starting is under way. To be called by the task that does it.
+    """
+    check = ctx.master.addons.get("errorcheck")
+    if check is None:
+        return
+    if not isinstance(handler := getattr(check, "logger", None), logging.Handler):
+        raise EngineError(
+            "this mitmproxy has no ErrorCheck.logger; install the version that pyproject.toml asks for"
+        )
+    starting = asyncio.current_task()
+
+    def counts(record: logging.LogRecord) -> bool:
+        try:
+            return asyncio.current_task() is starting
+        except RuntimeError:
+            # A thread of its own.
+            return False
+
+    handler.addFilter(counts)
+
+
 async def stop_listening() -> None:
     """Closes the listeners. Connections that are open stay."""
     await _proxyserver().servers.update([])

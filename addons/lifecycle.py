@@ -91,6 +91,7 @@ class Lifecycle:
         """mitmdump opens its listener before it loads a script; where none was named, ours follow it."""
         if ctx.options.mode == ["regular"] and ctx.options.listen_port is None:
             await engine.listen(listeners(self.services))
+        engine.serving()
         # Not before: the interpreter does one thing at a time, and somebody waits for the listener.
         self.services.warm_up()
         await self.session.start()

@@ -116,7 +116,6 @@ def long(token: Token) -> Json:
     return {"token_hash": token.hash[:16], "token_prefix": token.hash[:16]}
 
 
-@pytest.mark.long
 def test_tokens_that_the_command_line_changes(gateway: Proxy, ear: Ear) -> None:
     made = gateway.create_token(POLICY, expires="2031-01-01T00:00:00Z")
     token = Token(made["token"], made["hash"])

@@ -100,7 +100,8 @@ def test_webhooks_hear_of_it(
         {
             **POLICY,
             "rules": [{"type": "keyword", "keywords": ["hello"], "action": "warn", "name": "greeting"}],
-        }
+        },
+        label="told",
     )
     assert ask(gateway, made["token"], tmp_path, **{"X-OpenClaw-Agent-Id": "a7"}) == 200
     assert ask(gateway, "tkn_00000000-0000-4000-8000-000000000000", tmp_path) == 401
