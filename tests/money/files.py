@@ -50,5 +50,11 @@ def spoil_entries(proxy: Proxy) -> None:
 
 
 def _table(proxy: Proxy, name: str) -> list[Json]:
-    with closing(read(proxy.dir / "counters.db")) as database:
+    path = proxy.dir / "counters.db"
+    # A gateway that has only just opened its listener makes file and tables a moment later.
+    if not path.exists():
+        return []
+    with closing(read(path)) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone():
+            return []
         return [dict(each) for each in database.execute(f"SELECT * FROM {name}")]
