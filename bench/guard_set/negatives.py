@@ -168,7 +168,7 @@ _FILLED: tuple[Callable[[Random], str], ...] = (
     lambda r: f"Parcel {text(r, UPPER, 2)}{text(r, DIGITS, 9)}{r.choice(('DE', 'US', 'GB'))} left {name(r, 'city')}.",
     lambda r: f"tracking number {text(r, DIGITS, r.choice((12, 14, 20, 22)))}",
     lambda r: f'"integrity": "{_integrity(r)}"',
-    lambda r: f'"resolved": "https://files.example/a/-/a-{r.randint(0, 20)}.{r.randint(0, 40)}.{r.randint(0, 99)}.tgz#{text(r, HEX, 40)}"',
+    lambda r: f'"resolved": "file:vendor/a-{r.randint(0, 20)}.{r.randint(0, 40)}.{r.randint(0, 99)}.tgz#{text(r, HEX, 40)}"',
     lambda r: f"colors: #{text(r, HEX, 6)}, #{text(r, HEX, 3)}, rgba({r.randint(0, 255)}, {r.randint(0, 255)}, 0, 0.5)",
     lambda r: f".c-{text(r, LOWER, 5)} {{ width: {r.randint(1, 999)}px; transform: translate3d(0, {r.random():.4f}px, 0) }}",
     lambda r: f"data:image/png;base64,{_image(r)}",
